@@ -1,0 +1,1 @@
+//! One validated value from YAML, environment and the cluster's dynamic configuration.

@@ -1,0 +1,6 @@
+//! pgbaton keeps a PostgreSQL cluster writable: one agent beside each server, a leader lease in etcd.
+//!
+//! `docs/ARCHITECTURE.md` is the map of this code.
+
+pub mod config;
+pub mod values;

@@ -1,0 +1,3 @@
+//! The thin end of the binary.
+
+fn main() {}
