@@ -2,5 +2,7 @@
 //!
 //! `docs/ARCHITECTURE.md` is the map of this code.
 
+pub mod cluster;
 pub mod config;
+pub mod dcs;
 pub mod values;

@@ -1,0 +1,225 @@
+//! The record of promotions: which timeline came from which, where, and in whose term. It decides
+//! what a position is worth; the number of a timeline alone decides nothing.
+
+use crate::values::{Lsn, MemberName, Term, Timeline, WalPosition};
+
+/// One timeline's end as a server's own history file tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ancestor {
+    /// The timeline that ended.
+    pub timeline: Timeline,
+    /// Where the next one left it.
+    pub ended_at: Lsn,
+}
+
+/// How far a promotion came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromotionState {
+    /// Written down before the server was promoted; it may or may not have happened.
+    Intended,
+    /// The server reported the new timeline.
+    Done,
+}
+
+/// One promotion, recorded before it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promotion {
+    /// The leadership it belongs to.
+    pub term: Term,
+    /// The new timeline.
+    pub timeline: Timeline,
+    /// The timeline it leaves; `None` for the first one of the cluster.
+    pub parent: Option<Timeline>,
+    /// Where it leaves its parent. While intended: where the node stood.
+    pub switched_at: Lsn,
+    /// The node that was to be promoted.
+    pub node: MemberName,
+    /// How far it came.
+    pub state: PromotionState,
+}
+
+/// All recorded promotions, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The record.
+    pub promotions: Vec<Promotion>,
+}
+
+/// What a position is worth on the recorded history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// On the path to the current timeline; a higher epoch is newer whatever the LSN.
+    OnPath {
+        /// The index of its timeline on that path.
+        epoch: u32,
+    },
+    /// On a timeline of the path, but past the point where the path left it.
+    PastTheFork {
+        /// Where the path left the timeline.
+        forked_at: Lsn,
+    },
+    /// On a timeline that is not on the path.
+    OffPath,
+    /// Nothing is recorded.
+    NoRecord,
+}
+
+impl Lineage {
+    /// The promotion that made the current timeline: the last one that is done.
+    pub fn current(&self) -> Option<&Promotion> {
+        self.promotions.iter().rev().find(|promotion| promotion.state == PromotionState::Done)
+    }
+
+    /// The promotion recorded last, done or not.
+    pub fn latest(&self) -> Option<&Promotion> {
+        self.promotions.last()
+    }
+
+    /// The timelines that lead to the current one, oldest first, with where each was left.
+    fn path(&self) -> Vec<(Timeline, Option<Lsn>)> {
+        let mut path = Vec::new();
+        let mut next = self.current();
+        let mut left_at = None;
+        while let Some(promotion) = next {
+            path.push((promotion.timeline, left_at));
+            if path.len() > self.promotions.len() {
+                break;
+            }
+            left_at = Some(promotion.switched_at);
+            next = promotion.parent.and_then(|parent| {
+                let done =
+                    |one: &&Promotion| one.timeline == parent && one.state == PromotionState::Done;
+                self.promotions.iter().rev().find(done)
+            });
+        }
+        path.reverse();
+        path
+    }
+
+    /// What a position is worth.
+    pub fn standing(&self, position: WalPosition) -> Standing {
+        let path = self.path();
+        if path.is_empty() {
+            return Standing::NoRecord;
+        }
+        let Some(epoch) = path.iter().position(|(timeline, _)| *timeline == position.timeline)
+        else {
+            return Standing::OffPath;
+        };
+        match path[epoch].1 {
+            Some(forked_at) if position.lsn > forked_at => Standing::PastTheFork { forked_at },
+            _ => Standing::OnPath { epoch: epoch as u32 },
+        }
+    }
+
+    /// The record with the intended promotion of `timeline` taken as done, because somebody was seen
+    /// on that timeline. Only the latest intent can have been followed: a later one burns the others.
+    pub fn witnessed(mut self, timeline: Timeline, ancestors: &[Ancestor]) -> Self {
+        if let Some(latest) = self.promotions.last_mut()
+            && latest.state == PromotionState::Intended
+            && latest.timeline == timeline
+            && let Some(parent) = ancestors.last()
+            && Some(parent.timeline) == latest.parent
+        {
+            latest.state = PromotionState::Done;
+            latest.switched_at = parent.ended_at;
+        }
+        self
+    }
+
+    /// The ids after `parent` that must not be used again.
+    pub fn burnt_after(&self, parent: Timeline) -> Vec<Timeline> {
+        let mut burnt: Vec<Timeline> = self
+            .promotions
+            .iter()
+            .map(|promotion| promotion.timeline)
+            .filter(|timeline| *timeline > parent)
+            .collect();
+        burnt.sort_unstable();
+        burnt.dedup();
+        burnt
+    }
+
+    /// The id that the next promotion from `parent` is to get.
+    pub fn next_timeline(&self, parent: Timeline) -> Timeline {
+        self.promotions
+            .iter()
+            .map(|promotion| promotion.timeline)
+            .fold(parent, Timeline::max)
+            .next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PromotionState::{Done, Intended};
+
+    fn promotion(
+        term: u64,
+        timeline: u32,
+        from: Option<(u32, u64)>,
+        state: PromotionState,
+    ) -> Promotion {
+        Promotion {
+            term: Term(term),
+            timeline: Timeline(timeline),
+            parent: from.map(|(parent, _)| Timeline(parent)),
+            switched_at: Lsn(from.map_or(0, |(_, lsn)| lsn)),
+            node: "a".into(),
+            state,
+        }
+    }
+
+    fn at(timeline: u32, lsn: u64) -> WalPosition {
+        WalPosition { timeline: Timeline(timeline), lsn: Lsn(lsn) }
+    }
+
+    /// Timeline 2 was intended and burnt; 3 left 1 at 100.
+    fn with_a_burnt_id() -> Lineage {
+        Lineage {
+            promotions: vec![
+                promotion(1, 1, None, Done),
+                promotion(2, 2, Some((1, 90)), Intended),
+                promotion(3, 3, Some((1, 100)), Done),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_newer_epoch_is_worth_more_than_a_larger_lsn() {
+        let lineage = with_a_burnt_id();
+        assert_eq!(lineage.standing(at(3, 101)), Standing::OnPath { epoch: 1 });
+        assert_eq!(lineage.standing(at(1, 100)), Standing::OnPath { epoch: 0 });
+    }
+
+    #[test]
+    fn past_the_fork_and_off_the_path_are_worth_nothing() {
+        let lineage = with_a_burnt_id();
+        assert_eq!(lineage.standing(at(1, 101)), Standing::PastTheFork { forked_at: Lsn(100) });
+        assert_eq!(lineage.standing(at(2, 500)), Standing::OffPath);
+        assert_eq!(Lineage::default().standing(at(1, 1)), Standing::NoRecord);
+    }
+
+    #[test]
+    fn a_burnt_id_is_not_used_again() {
+        let mut lineage = with_a_burnt_id();
+        lineage.promotions.push(promotion(4, 4, Some((3, 200)), Intended));
+        assert_eq!(lineage.next_timeline(Timeline(3)), Timeline(5));
+        assert_eq!(lineage.burnt_after(Timeline(3)), [Timeline(4)]);
+        assert_eq!(lineage.burnt_after(Timeline(1)), [2, 3, 4].map(Timeline));
+    }
+
+    #[test]
+    fn an_intent_that_somebody_followed_was_done() {
+        let mut lineage = with_a_burnt_id();
+        lineage.promotions.push(promotion(4, 4, Some((3, 200)), Intended));
+        let seen = [
+            Ancestor { timeline: Timeline(1), ended_at: Lsn(100) },
+            Ancestor { timeline: Timeline(3), ended_at: Lsn(208) },
+        ];
+        let lineage = lineage.witnessed(Timeline(4), &seen);
+        assert_eq!(lineage.standing(at(4, 300)), Standing::OnPath { epoch: 2 });
+        assert_eq!(lineage.standing(at(3, 209)), Standing::PastTheFork { forked_at: Lsn(208) });
+    }
+}

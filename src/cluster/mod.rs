@@ -1,0 +1,129 @@
+//! The shared state of one cluster as plain data: what the store holds, without how it is spelled
+//! there (`dcs::codec` knows that) and without how it is reached.
+
+mod baton;
+mod lineage;
+mod member;
+mod request;
+
+use std::collections::BTreeMap;
+
+pub use baton::{Baton, BatonState, Guard};
+pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
+pub use member::{Member, MemberState, ReplicationState, Role};
+pub use request::Request;
+
+use crate::values::{Incarnation, Lsn, MemberName, Revision, SystemId, Term};
+
+/// A value with the revision of the key it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// What the key holds.
+    pub value: T,
+    /// The key's modification revision.
+    pub revision: Revision,
+}
+
+/// What the `initialize` key says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initialize {
+    /// Some node is bootstrapping right now (the key is there and empty).
+    Claimed,
+    /// The cluster's data has this identifier.
+    Done(SystemId),
+}
+
+/// One finished timeline as Patroni's `/history` key shows it to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The timeline that ended.
+    pub timeline: u32,
+    /// Where it ended.
+    pub lsn: Lsn,
+    /// Why, as PostgreSQL's history file says.
+    pub reason: String,
+    /// When the next one began, ISO 8601; only where it was recorded.
+    pub timestamp: Option<String>,
+    /// Who began the next one; only where it was recorded.
+    pub new_leader: Option<MemberName>,
+}
+
+/// What one agent says of itself under our own prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// The start of the agent that published it.
+    pub incarnation: Incarnation,
+    /// The highest term the agent has promised.
+    pub promised: Term,
+}
+
+/// What Patroni's `/sync` key says: who may be promoted in synchronous mode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncState {
+    /// The leader that wrote it; `None` when synchronous mode is not active.
+    pub leader: Option<MemberName>,
+    /// The listed standbys.
+    pub standbys: Vec<MemberName>,
+    /// Patroni's `quorum` number.
+    pub quorum: u32,
+}
+
+/// Everything below the cluster's prefix, decoded. What could not be decoded is absent here and was
+/// reported by the decoder.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cluster {
+    /// The store's revision at which all of this was true.
+    pub revision: Revision,
+    /// Our lease.
+    pub baton: Option<Versioned<Baton>>,
+    /// The guard: term and incarnation that every leader's write is compared with.
+    pub guard: Option<Versioned<Guard>>,
+    /// Patroni's `leader` key.
+    pub leader: Option<Versioned<MemberName>>,
+    /// Patroni's `members/<name>` keys.
+    pub members: BTreeMap<MemberName, Member>,
+    /// What our agents say of themselves, by member name.
+    pub presences: BTreeMap<MemberName, Presence>,
+    /// Patroni's `initialize` key.
+    pub initialize: Option<Versioned<Initialize>>,
+    /// Patroni's `config` key: the dynamic configuration.
+    pub config: Option<Versioned<serde_json::Value>>,
+    /// Patroni's `status` key: the leader's last published position.
+    pub optime: Option<Lsn>,
+    /// Patroni's `failover` key, with its revision also when it asks for nothing.
+    pub request: Option<Versioned<Option<Request>>>,
+    /// Patroni's `history` key.
+    pub history: Option<Versioned<Vec<HistoryEntry>>>,
+    /// Our record of promotions, intended and done.
+    pub lineage: Option<Versioned<Lineage>>,
+    /// Patroni's `sync` key.
+    pub sync: Option<Versioned<SyncState>>,
+    /// Patroni's `failsafe` key.
+    pub failsafe: Option<BTreeMap<MemberName, String>>,
+}
+
+impl Cluster {
+    /// The switchover or failover that was asked for, if any.
+    pub fn pending_request(&self) -> Option<&Request> {
+        self.request.as_ref().and_then(|request| request.value.as_ref())
+    }
+
+    /// The recorded promotions; the empty record where the cluster has none yet.
+    pub fn lineage(&self) -> Lineage {
+        self.lineage.as_ref().map(|lineage| lineage.value.clone()).unwrap_or_default()
+    }
+
+    /// The highest term that anybody is known to have promised or taken.
+    pub fn highest_term(&self) -> Term {
+        let held = self.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
+        self.presences.values().map(|presence| presence.promised).fold(held, Term::max)
+    }
+
+    /// The identifier of the cluster's data, once there is any.
+    pub fn system_id(&self) -> Option<SystemId> {
+        match self.initialize.as_ref()?.value {
+            Initialize::Claimed => None,
+            Initialize::Done(id) => Some(id),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! A switchover or failover that somebody asked for (Patroni's `failover` key).
+
+use crate::values::MemberName;
+
+/// What was asked for. At least one of the two names is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The leader to step down; absent for a manual failover.
+    pub leader: Option<MemberName>,
+    /// Who is to lead next; absent for "whoever is fit".
+    pub candidate: Option<MemberName>,
+    /// When, ISO 8601 with zone; absent for now.
+    pub scheduled_at: Option<String>,
+}
+
+impl Request {
+    /// Whether this asks a named leader to step down, as opposed to a failover.
+    pub fn is_switchover(&self) -> bool {
+        self.leader.is_some()
+    }
+}

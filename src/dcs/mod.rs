@@ -1,0 +1,8 @@
+//! The shared store: the port through which everything reaches it, the names and spellings of its
+//! keys, and the real one, etcd.
+
+mod port;
+
+pub use port::{
+    Change, Changes, Compare, LeaseId, Op, RawSnapshot, RawValue, Store, StoreError, Txn, TxnReply,
+};
