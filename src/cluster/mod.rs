@@ -1,17 +1,24 @@
 //! The shared state of one cluster as plain data: what the store holds, without how it is spelled
 //! there (`dcs::codec` knows that) and without how it is reached.
 
+mod ballot;
 mod baton;
 mod lineage;
 mod member;
 mod request;
+mod server;
 
 use std::collections::BTreeMap;
 
+pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use member::{Member, MemberState, ReplicationState, Role};
-pub use request::Request;
+pub use request::{Outcome, Request};
+pub use server::{
+    Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
+    Upstream,
+};
 
 use crate::values::{Incarnation, Lsn, MemberName, Revision, SystemId, Term};
 
@@ -92,6 +99,8 @@ pub struct Cluster {
     pub optime: Option<Lsn>,
     /// Patroni's `failover` key, with its revision also when it asks for nothing.
     pub request: Option<Versioned<Option<Request>>>,
+    /// What became of the last request.
+    pub outcome: Option<Outcome>,
     /// Patroni's `history` key.
     pub history: Option<Versioned<Vec<HistoryEntry>>>,
     /// Our record of promotions, intended and done.

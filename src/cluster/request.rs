@@ -1,6 +1,6 @@
 //! A switchover or failover that somebody asked for (Patroni's `failover` key).
 
-use crate::values::MemberName;
+use crate::values::{MemberName, Revision};
 
 /// What was asked for. At least one of the two names is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,4 +18,15 @@ impl Request {
     pub fn is_switchover(&self) -> bool {
         self.leader.is_some()
     }
+}
+
+/// What became of a request, kept until the next one so that whoever asked can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The revision of the request that this answers.
+    pub request: Revision,
+    /// Whether it was carried out.
+    pub done: bool,
+    /// Why not, or what was done.
+    pub reason: String,
 }
