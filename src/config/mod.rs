@@ -1,1 +1,28 @@
 //! One validated value from YAML, environment and the cluster's dynamic configuration.
+//!
+//! [`NodeConfig`] is what this node was told locally, [`Dynamic`] what the whole cluster was told
+//! through the store, [`effective_postgresql`] what both together mean for the server. The names of
+//! Patroni's YAML end here.
+
+mod address;
+mod dynamic;
+mod effective;
+mod guc;
+mod node;
+mod postgresql;
+mod scalar_rules;
+mod shared;
+mod tags;
+mod timing;
+
+pub use address::{HostPort, InvalidHostPort};
+pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
+pub use effective::{EffectivePostgresql, effective_postgresql};
+pub use node::{
+    Bootstrap, Credentials, CtlConfig, EtcdConfig, LogConfig, LogLevel, NodeConfig, OwnConfig,
+    RestApi, Source, key_prefix,
+};
+pub use postgresql::{
+    Account, Authentication, Callbacks, PostgresqlConfig, Program, SharedSettings,
+};
+pub use tags::Tags;

@@ -1,0 +1,99 @@
+//! What the node's file and the cluster's document together mean for the PostgreSQL server. Local
+//! values win, except where the whole cluster must agree. Written for PostgreSQL 13 and later.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::guc;
+use super::{Callbacks, Dynamic, NodeConfig, Program, SharedSettings};
+
+/// The settings in force for this node's server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EffectivePostgresql {
+    /// Every GUC for `postgresql.conf`, the controlled ones included, by lower-case name.
+    pub parameters: BTreeMap<String, String>,
+    /// Those that also go on the server's command line, so that `ALTER SYSTEM` cannot change them.
+    pub command_line: Vec<(String, String)>,
+    /// The whole of `pg_hba.conf`, when it is managed. `None` too when `hba_file` points elsewhere.
+    pub pg_hba: Option<Vec<String>>,
+    /// The whole of `pg_ident.conf`, when it is managed. `None` too when `ident_file` points elsewhere.
+    pub pg_ident: Option<Vec<String>>,
+    /// Whether `pg_rewind` may be used.
+    pub use_pg_rewind: bool,
+    /// Whether members get replication slots.
+    pub use_slots: bool,
+    /// How long PostgreSQL may take to start.
+    pub pg_ctl_timeout: Duration,
+    /// Commands run on events.
+    pub callbacks: Callbacks,
+    /// Whether a data directory that could not be rewound may be cloned anew.
+    pub remove_data_directory_on_rewind_failure: bool,
+    /// Whether a data directory that cannot be rewound may be cloned anew.
+    pub remove_data_directory_on_diverged_timelines: bool,
+    /// Directory of PostgreSQL's programs; `None` means `PATH`.
+    pub bin_dir: Option<PathBuf>,
+    /// Names that replace those of PostgreSQL's programs.
+    pub bin_name: BTreeMap<Program, String>,
+    /// Database of the agent's own connections, and of the member's `conn_url`.
+    pub database: String,
+    /// What was given and is not in force, with the reason.
+    pub warnings: Vec<String>,
+}
+
+impl EffectivePostgresql {
+    /// The path, or the bare name, by which to run `program`.
+    pub fn program(&self, program: Program) -> PathBuf {
+        let name = self.bin_name.get(&program).map_or(program.name(), String::as_str);
+        self.bin_dir.as_ref().map_or_else(|| PathBuf::from(name), |dir| dir.join(name))
+    }
+}
+
+/// How long PostgreSQL may take to start when nothing was said.
+const PG_CTL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Merges the node's `postgresql` section over the cluster's.
+pub fn effective_postgresql(node: &NodeConfig, dynamic: &Dynamic) -> EffectivePostgresql {
+    let (shared, refused) = SharedSettings::read(&dynamic.postgresql);
+    let mut warnings: Vec<String> = refused.iter().map(|one| format!("cluster's {one}")).collect();
+    let local = &node.postgresql.local;
+    let merged = guc::merge(node, &shared, &mut warnings);
+    let config_dir = &node.postgresql.config_dir;
+    let own_file = |guc: &str, name: &str| {
+        merged.parameters.get(guc).is_some_and(|path| config_dir.join(name) == PathBuf::from(path))
+    };
+    let lines = |local: &Option<Vec<String>>, shared: Option<Vec<String>>| {
+        local.clone().or(shared).filter(|lines| !lines.is_empty())
+    };
+    EffectivePostgresql {
+        pg_hba: lines(&local.pg_hba, shared.pg_hba).filter(|_| own_file("hba_file", "pg_hba.conf")),
+        pg_ident: lines(&local.pg_ident, shared.pg_ident)
+            .filter(|_| own_file("ident_file", "pg_ident.conf")),
+        use_pg_rewind: local.use_pg_rewind.or(shared.use_pg_rewind).unwrap_or(false),
+        use_slots: shared.use_slots.unwrap_or(true),
+        pg_ctl_timeout: local.pg_ctl_timeout.or(shared.pg_ctl_timeout).unwrap_or(PG_CTL_TIMEOUT),
+        callbacks: local.callbacks.clone().or(shared.callbacks).unwrap_or_default(),
+        remove_data_directory_on_rewind_failure: local
+            .remove_data_directory_on_rewind_failure
+            .or(shared.remove_data_directory_on_rewind_failure)
+            .unwrap_or(false),
+        remove_data_directory_on_diverged_timelines: local
+            .remove_data_directory_on_diverged_timelines
+            .or(shared.remove_data_directory_on_diverged_timelines)
+            .unwrap_or(false),
+        bin_dir: local.bin_dir.clone().or(shared.bin_dir),
+        bin_name: local.bin_name.clone().or(shared.bin_name).unwrap_or_default(),
+        database: local
+            .database
+            .clone()
+            .or(shared.database)
+            .unwrap_or_else(|| "postgres".to_owned()),
+        parameters: merged.parameters,
+        command_line: merged.command_line,
+        warnings,
+    }
+}
+
+#[cfg(test)]
+#[path = "effective_tests.rs"]
+mod tests;

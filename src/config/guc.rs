@@ -1,0 +1,196 @@
+//! PostgreSQL's parameters: which ones the agent controls, what it accepts for them, and how those of
+//! the node's file and of the cluster's document become one list.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::scalar_rules::{Unit, parse_bool, parse_int};
+use super::{NodeConfig, SharedSettings};
+
+/// The parameters in force.
+pub(super) struct Merged {
+    pub parameters: BTreeMap<String, String>,
+    pub command_line: Vec<(String, String)>,
+}
+
+/// What the cluster may say about a controlled parameter.
+enum Accepts {
+    /// Nothing: the agent knows it.
+    Nothing,
+    /// `on` only.
+    OnlyOn,
+    /// On or off.
+    Switch,
+    /// A level that standbys can live on.
+    WalLevel,
+    /// A whole number of at least this.
+    AtLeast(i64),
+}
+
+/// Name, default, and what is accepted; local values never count. The default of the first three is
+/// filled in from the node's own configuration.
+const CONTROLLED: [(&str, &str, Accepts); 13] = [
+    ("listen_addresses", "", Accepts::Nothing),
+    ("port", "", Accepts::Nothing),
+    ("cluster_name", "", Accepts::Nothing),
+    ("hot_standby", "on", Accepts::OnlyOn),
+    ("wal_level", "replica", Accepts::WalLevel),
+    ("max_connections", "100", Accepts::AtLeast(25)),
+    ("max_wal_senders", "10", Accepts::AtLeast(3)),
+    ("max_prepared_transactions", "0", Accepts::AtLeast(0)),
+    ("max_locks_per_transaction", "64", Accepts::AtLeast(32)),
+    ("max_replication_slots", "10", Accepts::AtLeast(4)),
+    ("max_worker_processes", "8", Accepts::AtLeast(2)),
+    ("track_commit_timestamp", "off", Accepts::Switch),
+    ("wal_log_hints", "on", Accepts::Switch),
+];
+
+/// Controlled, but changed by a reload, so it stays off the command line.
+const WAL_KEEP_SIZE: &str = "wal_keep_size";
+const WAL_KEEP_SEGMENTS: &str = "wal_keep_segments";
+const WAL_KEEP_SIZE_DEFAULT: &str = "128MB";
+/// Smallest `wal_keep_size` and the size of a WAL segment, in MB.
+const WAL_SEGMENT_MB: i64 = 16;
+
+/// Whether the agent controls this parameter, so that a node's own value does not count.
+pub(super) fn is_controlled(name: &str) -> bool {
+    CONTROLLED.iter().any(|(controlled, ..)| *controlled == name)
+        || matches!(name, WAL_KEEP_SIZE | WAL_KEEP_SEGMENTS)
+}
+
+/// Whether the agent sets this one itself on standbys, or the setting is gone from PostgreSQL 13+.
+fn is_managed(name: &str) -> bool {
+    matches!(name, "primary_conninfo" | "primary_slot_name" | "standby_mode" | "data_directory")
+        || matches!(name, "trigger_file" | "promote_trigger_file" | "config_file")
+        || name.starts_with("recovery_target")
+}
+
+/// Merges both sides; `warnings` learns what does not count.
+pub(super) fn merge(
+    node: &NodeConfig,
+    shared: &SharedSettings,
+    warnings: &mut Vec<String>,
+) -> Merged {
+    let local = &node.postgresql.local;
+    let mut parameters = BTreeMap::new();
+    let recovery = local.recovery_conf.as_ref().or(shared.recovery_conf.as_ref());
+    let sides = [
+        ("cluster's postgresql.parameters", Some(&shared.parameters)),
+        ("postgresql.parameters", Some(&local.parameters)),
+        ("postgresql.recovery_conf", recovery),
+    ];
+    for (place, side) in sides {
+        for (name, value) in side.into_iter().flatten() {
+            if is_controlled(name) {
+                if !std::ptr::eq(side.unwrap_or(&local.parameters), &shared.parameters) {
+                    warnings.push(format!("{place}.{name}: only the cluster's value counts"));
+                }
+            } else if let Some(reason) = refusal(name, value) {
+                warnings.push(format!("{place}.{name}: {reason}"));
+            } else {
+                parameters.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    let command_line = controlled(node, &shared.parameters, warnings);
+    parameters.extend(command_line.iter().cloned());
+    parameters.insert(WAL_KEEP_SIZE.to_owned(), wal_keep_size(&shared.parameters, warnings));
+    for (guc, file) in [("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")] {
+        let path = parameters.get(guc).map_or(file, String::as_str);
+        let path = node.postgresql.config_dir.join(path).to_string_lossy().into_owned();
+        parameters.insert(guc.to_owned(), path);
+    }
+    Merged { parameters, command_line }
+}
+
+/// Why a parameter that is not controlled does not go into the file.
+fn refusal(name: &str, value: &str) -> Option<&'static str> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let goes_on_well = name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c));
+    if !starts_well || !goes_on_well {
+        return Some("this is not a parameter's name");
+    }
+    if value.contains(['\n', '\r', '\0']) {
+        return Some("a value has one line");
+    }
+    is_managed(name).then_some("the agent sets this one itself")
+}
+
+/// The controlled parameters in the order of the table.
+fn controlled(
+    node: &NodeConfig,
+    given: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Vec<(String, String)> {
+    CONTROLLED
+        .iter()
+        .map(|(name, default, accepts)| {
+            let own = match *name {
+                "listen_addresses" => node.postgresql.listen_addresses.clone(),
+                "port" => node.postgresql.port.to_string(),
+                "cluster_name" => node.scope.clone(),
+                _ => (*default).to_owned(),
+            };
+            let value = match given.get(*name) {
+                None => own,
+                Some(given) => accepts.read(given).unwrap_or_else(|expected| {
+                    warnings.push(format!(
+                        "cluster's postgresql.parameters.{name}: expected {expected}, found \
+                         {given:?}: {own} is in force"
+                    ));
+                    own
+                }),
+            };
+            ((*name).to_owned(), value)
+        })
+        .collect()
+}
+
+impl Accepts {
+    /// The value as it is written, or what was expected instead.
+    fn read(&self, given: &str) -> Result<String, String> {
+        let value = Value::from(given);
+        match self {
+            Accepts::Nothing => Err("nothing here, as each node's own value counts".to_owned()),
+            Accepts::OnlyOn => match parse_bool(&value) {
+                Some(true) => Ok("on".to_owned()),
+                _ => Err("on".to_owned()),
+            },
+            Accepts::Switch => parse_bool(&value)
+                .map(|on| if on { "on" } else { "off" }.to_owned())
+                .ok_or_else(|| "on or off".to_owned()),
+            Accepts::WalLevel => match given.to_ascii_lowercase().as_str() {
+                "hot_standby" | "replica" => Ok("replica".to_owned()),
+                "logical" => Ok("logical".to_owned()),
+                _ => Err("replica or logical".to_owned()),
+            },
+            Accepts::AtLeast(least) => parse_int(&value, Unit::None)
+                .filter(|number| number >= least)
+                .map(|number| number.to_string())
+                .ok_or_else(|| format!("a whole number of at least {least}")),
+        }
+    }
+}
+
+/// The cluster's `wal_keep_size`, or what its older `wal_keep_segments` comes to.
+fn wal_keep_size(given: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> String {
+    let mut read = |name: &str, unit: Unit, least: i64| {
+        let text = given.get(name)?;
+        let number = parse_int(&Value::from(text.as_str()), unit).filter(|n| *n >= least);
+        if number.is_none() {
+            warnings.push(format!(
+                "cluster's postgresql.parameters.{name}: expected at least {least}, found {text:?}: \
+                 the default is in force"
+            ));
+        }
+        number
+    };
+    if given.contains_key(WAL_KEEP_SIZE) {
+        let size = read(WAL_KEEP_SIZE, Unit::Mebibytes, WAL_SEGMENT_MB);
+        return size.map_or_else(|| WAL_KEEP_SIZE_DEFAULT.to_owned(), |mb| format!("{mb}MB"));
+    }
+    read(WAL_KEEP_SEGMENTS, Unit::None, 1)
+        .and_then(|segments| segments.checked_mul(WAL_SEGMENT_MB))
+        .map_or_else(|| WAL_KEEP_SIZE_DEFAULT.to_owned(), |mb| format!("{mb}MB"))
+}
