@@ -5,4 +5,7 @@
 pub mod cluster;
 pub mod config;
 pub mod dcs;
+pub mod decide;
+pub mod mutants;
+pub mod postgres;
 pub mod values;

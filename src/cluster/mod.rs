@@ -17,7 +17,7 @@ pub use member::{Member, MemberState, ReplicationState, Role};
 pub use request::{Outcome, Request};
 pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
-    Upstream,
+    StopMode, Upstream,
 };
 
 use crate::values::{Incarnation, Lsn, MemberName, Revision, SystemId, Term};

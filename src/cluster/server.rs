@@ -185,3 +185,12 @@ pub enum StartAs {
     /// With `standby.signal`; without an upstream it only replays what it has.
     Standby(Option<Upstream>),
 }
+
+/// How a server is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopMode {
+    /// SIGINT: sessions are ended, a checkpoint is written, standbys get everything.
+    Fast,
+    /// SIGQUIT: recovery at the next start. Not a fence: only a kill of every process is one.
+    Immediate,
+}

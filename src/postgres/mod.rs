@@ -3,6 +3,6 @@
 mod port;
 
 pub use port::{
-    Control, ControlState, CopyProgress, Downstream, Killed, Look, PrimaryFacts, Promoted, Receiver,
-    Server, ServerError, Settled, StandbyFacts, StartAs, State, StopMode, Upstream,
+    Control, ControlState, CopyProgress, Downstream, Killed, Look, PrimaryFacts, Promoted,
+    Receiver, Server, ServerError, Settled, StandbyFacts, StartAs, State, StopMode, Upstream,
 };

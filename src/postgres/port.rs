@@ -7,19 +7,10 @@ use std::time::Duration;
 use crate::cluster::Ancestor;
 pub use crate::cluster::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
-    Upstream,
+    StopMode, Upstream,
 };
 use crate::config::EffectivePostgresql;
 use crate::values::{Lsn, SystemId, Timeline, WalPosition};
-
-/// How a server is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopMode {
-    /// SIGINT: sessions are ended, a checkpoint is written, standbys get everything.
-    Fast,
-    /// SIGQUIT: recovery at the next start. Not a fence: see [`Server::kill`].
-    Immediate,
-}
 
 /// All processes of the server are fenced: gone, or doomed and unable to return to user mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,10 +173,7 @@ pub trait Server {
     ///
     /// # Errors
     /// When the files cannot be written or the server cannot be told.
-    fn follow(
-        &self,
-        upstream: Option<&Upstream>,
-    ) -> impl Future<Output = Result<(), ServerError>>;
+    fn follow(&self, upstream: Option<&Upstream>) -> impl Future<Output = Result<(), ServerError>>;
 
     /// Stops a standby's receiving (`primary_conninfo` and `restore_command` empty), waits until the
     /// receiver is gone and everything received is replayed, by a positive sign.

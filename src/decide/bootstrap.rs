@@ -1,0 +1,132 @@
+//! Nodes without data, and clusters without any: the first data, and copies of it.
+
+use crate::cluster::{Control, Initialize, MemberState, StartAs, StopMode};
+use crate::values::Term;
+
+use super::decision::{Decision, Effect, Reason};
+use super::upstream;
+use super::view::{JobKind, Unfinished, Vacancy, View};
+
+/// No leader and no data here: makes the cluster's first data, if nobody else does.
+pub fn claim_or_wait(view: &View, vacancy: Vacancy) -> Decision {
+    let cluster = view.cluster();
+    match (vacancy, cluster.initialize.as_ref().map(|key| key.value)) {
+        (_, Some(Initialize::Claimed)) => {
+            Decision::wait(Reason::plain("wait: another node is bootstrapping the cluster"))
+        }
+        (_, Some(Initialize::Done(_))) => {
+            Decision::wait(Reason::plain("wait for a leader to copy from"))
+        }
+        (Vacancy::Released | Vacancy::Silent | Vacancy::NeverHeld, None) => claim(view),
+    }
+}
+
+fn claim(view: &View) -> Decision {
+    if !view.me.can_bootstrap {
+        let reason = Reason::plain("wait for a leader: the file has no bootstrap section");
+        return Decision::wait(reason);
+    }
+    if !view.me.may_lead {
+        return Decision::wait(Reason::plain("wait for a leader: this node is tagged nofailover"));
+    }
+    if let Some(until) = view.resting_until(JobKind::Bootstrap) {
+        return Decision::wait(Reason::plain("wait: another node was quicker to bootstrap"))
+            .and_look_again_at(until);
+    }
+    let effects = vec![
+        Effect::ClaimInitialize,
+        Effect::Begin(Unfinished::Bootstrap),
+        Effect::InitializeData,
+        take_first_baton(view),
+        Effect::Start {
+            start_as: StartAs::Primary,
+            within: view.settings.dynamic.primary_start_timeout,
+        },
+        Effect::CreateAccounts,
+        Effect::FinishBootstrap,
+        Effect::Finish,
+    ];
+    Decision::act(Reason::plain("bootstrap a new cluster"), JobKind::Bootstrap, effects)
+}
+
+fn take_first_baton(view: &View) -> Effect {
+    let cluster = view.cluster();
+    let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
+    let term = cluster.highest_term().max(view.journal.promised).next().max(Term(1));
+    Effect::TakeBaton { baton, term }
+}
+
+/// A stopped standalone server becomes the first leader of a cluster that has no data yet.
+pub fn adopt(view: &View, control: &Control) -> Decision {
+    if control.state.was_standby() {
+        let reason = Reason::plain("wait for a leader: a standby's data cannot found a cluster");
+        return Decision::wait(reason);
+    }
+    if !view.me.may_lead {
+        return Decision::wait(Reason::plain("wait for a leader: this node is tagged nofailover"));
+    }
+    let effects = vec![
+        Effect::ClaimInitialize,
+        take_first_baton(view),
+        Effect::Start {
+            start_as: StartAs::Primary,
+            within: view.settings.dynamic.primary_start_timeout,
+        },
+        Effect::FinishBootstrap,
+    ];
+    let reason = Reason::plain("adopt the existing data as the cluster's first");
+    Decision::act(reason, JobKind::Start, effects)
+}
+
+/// A running standalone server: it is stopped first, so that it runs under this agent from then on.
+pub fn take_in(view: &View, vacancy: Vacancy) -> Decision {
+    if vacancy != Vacancy::NeverHeld {
+        let reason = Reason::plain("step down: nobody holds the lease");
+        return Decision::act(reason, JobKind::Stop, vec![Effect::Kill]);
+    }
+    let within = view.settings.dynamic.primary_start_timeout;
+    let stop = Effect::Stop { mode: StopMode::Fast, within };
+    let reason = Reason::plain("stop the running server in order to adopt it");
+    Decision::act(reason, JobKind::Stop, vec![stop])
+}
+
+/// Somebody leads and there is no data here: copies theirs, once there is something to copy.
+pub fn copy_or_wait(view: &View) -> Decision {
+    let cluster = view.cluster();
+    if let Some(until) = view.resting_until(JobKind::Copy) {
+        let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());
+        return Decision::wait(Reason::with("pause before the next copy", why))
+            .and_look_again_at(until);
+    }
+    if cluster.system_id().is_none() {
+        return Decision::wait(Reason::plain("wait: another node is bootstrapping the cluster"));
+    }
+    let Some(leader) = upstream::of_leader(view) else {
+        return Decision::wait(Reason::plain("wait: the leader has not said where it is"));
+    };
+    let runs = cluster.members.get(&leader.name).is_some_and(|member| {
+        member.state == MemberState::Running && member.role == crate::cluster::Role::Primary
+    });
+    if !runs || leader.name == view.me.name {
+        let reason = Reason::with("wait: the leader does not serve yet", leader.name.as_str());
+        return Decision::wait(reason);
+    }
+    let reason = Reason::with("copy the leader's data", leader.name.as_str());
+    let effects = vec![
+        Effect::Begin(Unfinished::Copy),
+        Effect::CopyFrom(leader.clone()),
+        Effect::Finish,
+        Effect::Start {
+            start_as: StartAs::Standby(Some(leader)),
+            within: view.settings.dynamic.primary_start_timeout,
+        },
+    ];
+    Decision::act(reason, JobKind::Copy, effects)
+}
+
+/// Data that went another way is removed, where the user's settings say so; then it is copied anew.
+pub fn remove_diverged(why: &str) -> Decision {
+    let reason = Reason::with("remove the data directory, as the settings say", why);
+    let effects = vec![Effect::Begin(Unfinished::Copy), Effect::RemoveData, Effect::Finish];
+    Decision::act(reason, JobKind::Copy, effects)
+}

@@ -1,0 +1,216 @@
+//! A decision: why, and what is to be done about it, leaving the executor nothing to choose.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::{Lineage, Outcome, Refusal, StartAs, StopMode, Upstream};
+use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term};
+
+use super::view::{JobKind, Unfinished};
+
+/// What to do this turn, and why.
+#[must_use = "a decision that is not carried out is a lost turn"]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Why; its text is shared by the log line, the REST body and the metric label.
+    pub reason: Reason,
+    /// What kind of work the effects are, for the status and for the next turns' views.
+    pub kind: JobKind,
+    /// Drop what this node is busy with first.
+    pub interrupt: bool,
+    /// In order; each may rely on the ones before it.
+    pub effects: Vec<Effect>,
+    /// Side work that may go on while the loop turns and other effects run.
+    pub upkeep: Vec<Effect>,
+    /// When something changes without an event: look again then, at the latest.
+    pub look_again_at: Option<Monotonic>,
+}
+
+impl Decision {
+    /// Does nothing, for a reason.
+    pub fn wait(reason: Reason) -> Self {
+        Self {
+            reason,
+            kind: JobKind::Other,
+            interrupt: false,
+            effects: Vec::new(),
+            upkeep: Vec::new(),
+            look_again_at: None,
+        }
+    }
+
+    /// Does `effects`, for a reason.
+    pub fn act(reason: Reason, kind: JobKind, effects: Vec<Effect>) -> Self {
+        Self { kind, effects, ..Self::wait(reason) }
+    }
+
+    /// The same, dropping first what this node is busy with.
+    pub fn interrupting(mut self) -> Self {
+        self.interrupt = true;
+        self
+    }
+
+    /// The same, with side work.
+    pub fn with_upkeep(mut self, upkeep: Vec<Effect>) -> Self {
+        self.upkeep = upkeep;
+        self
+    }
+
+    /// The same, with a time to look again.
+    pub fn and_look_again_at(mut self, moment: Monotonic) -> Self {
+        self.look_again_at = Some(self.look_again_at.map_or(moment, |at| at.min(moment)));
+        self
+    }
+}
+
+/// One thing to do. Everything it needs is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Create the `initialize` key, empty, on this agent's own lease: only one node bootstraps.
+    ClaimInitialize,
+    /// Give the claim up again.
+    DropClaim,
+    /// Write down that a step begins which leaves the directory unusable until it is finished.
+    Begin(Unfinished),
+    /// Write down that it is finished.
+    Finish,
+    /// `initdb`.
+    InitializeData,
+    /// Remove the data directory's content, which this node made itself or may remove.
+    RemoveData,
+    /// Create the accounts and run `post_bootstrap`.
+    CreateAccounts,
+    /// Write the identifier, the dynamic configuration and the first promotion, guarded.
+    FinishBootstrap,
+    /// Ask every member for its promise to this term, and for its position.
+    CollectVotes {
+        /// The term.
+        term: Term,
+        /// The baton's revision that is to be replaced.
+        baton: Revision,
+    },
+    /// Promise the term that somebody asked for, and tell this node's position.
+    Promise {
+        /// The term.
+        term: Term,
+    },
+    /// Answer a promise that was asked for with a refusal.
+    RefusePromise(Refusal),
+    /// Replace the baton by compare-and-swap on this revision.
+    TakeBaton {
+        /// What must still be there.
+        baton: Revision,
+        /// The new term.
+        term: Term,
+    },
+    /// The first renewal of a baton that was offered by name.
+    AcceptOffer,
+    /// Give a term that was promised to somebody else a holder: this one.
+    RaiseTerm(Term),
+    /// Write down, guarded, what is about to be promoted. The timeline is the one that
+    /// PostgreSQL will choose once the burnt ids are planted.
+    RecordIntent {
+        /// The record with whatever was witnessed meanwhile; the intent is added to it.
+        known: Arc<Lineage>,
+    },
+    /// Plant the burnt ids, clear `restore_command`, promote. Refused by the executor once the
+    /// lease's deadline lies too near.
+    Promote,
+    /// Record the promotion as done, guarded.
+    RecordPromotion,
+    /// Start the server.
+    Start {
+        /// As what.
+        start_as: StartAs,
+        /// The bound.
+        within: Duration,
+    },
+    /// Stop the server.
+    Stop {
+        /// How.
+        mode: StopMode,
+        /// The bound; what runs longer is killed by a later decision.
+        within: Duration,
+    },
+    /// Kill every process of the server.
+    Kill,
+    /// Give the baton up, for whoever is fit. Asserted: the server is down or in recovery.
+    Release,
+    /// Wait until the candidate has everything up to the end of the shut-down server's log.
+    AwaitReceived {
+        /// The candidate.
+        candidate: MemberName,
+        /// The bound.
+        within: Duration,
+    },
+    /// Hand the baton over to one agent, by name. Asserted: the server is down.
+    Offer {
+        /// The successor.
+        to: MemberName,
+        /// The start of its agent.
+        incarnation: Incarnation,
+    },
+    /// Answer the pending request and clear it, guarded.
+    AnswerRequest(Outcome),
+    /// Stream from this upstream, without a restart.
+    Follow(Option<Upstream>),
+    /// Copy this member's data into the empty directory.
+    CopyFrom(Upstream),
+    /// Bring a crashed directory to a clean stop.
+    RecoverAlone,
+    /// Rewind the stopped directory against this member.
+    Rewind(Upstream),
+    /// Checkpoint.
+    Checkpoint,
+    /// Have these slots, and not those.
+    ArrangeSlots {
+        /// Create what is missing.
+        wanted: Vec<String>,
+        /// Drop what is inactive.
+        unwanted: Vec<String>,
+    },
+    /// Write the leader's position for Patroni's readers, guarded.
+    WriteStatus(Lsn),
+    /// Write the finished timelines for people, guarded.
+    WriteHistory,
+    /// Write the identifier into a missing or unreadable `initialize` key, guarded.
+    RepairInitialize(SystemId),
+    /// Write the dynamic configuration into a missing `config` key, guarded.
+    RepairConfig,
+    /// End the agent: it was told to stop, and nothing is left to do.
+    Leave,
+    /// End the agent with an error, which is a person's to mend.
+    Exit(String),
+}
+
+/// Why a decision was made. The label is one of a fixed set (metrics, tests); the detail is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// One of a fixed set.
+    pub label: &'static str,
+    /// What is particular to this time; empty where there is nothing.
+    pub detail: String,
+}
+
+impl Reason {
+    /// A reason without detail.
+    pub const fn plain(label: &'static str) -> Self {
+        Self { label, detail: String::new() }
+    }
+
+    /// A reason with detail.
+    pub fn with(label: &'static str, detail: impl Into<String>) -> Self {
+        Self { label, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The race for a vacant seat, as one standby runs it.
+
+use std::sync::Arc;
+
+use crate::cluster::{Ballot, Refusal, StandbyFacts};
+use crate::values::Term;
+
+use super::candidates::{Standings, rank};
+use super::decision::{Decision, Effect, Reason};
+use super::promotion;
+use super::view::{JobKind, Vacancy, View};
+
+/// Stands for election, or says why not.
+pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {
+    let Some(cluster) = &view.cluster else {
+        return Decision::wait(Reason::plain("hold still: the store was never read"));
+    };
+    if vacancy == Vacancy::NeverHeld && cluster.leader.is_some() {
+        let reason = Reason::plain("hold still: an agent of another kind leads this cluster");
+        return Decision::wait(reason);
+    }
+    if !view.me.may_lead {
+        return Decision::wait(Reason::plain("stand by: this node is tagged nofailover"));
+    }
+    if facts.replay_paused {
+        return Decision::wait(Reason::plain("stand by: replay is paused"));
+    }
+    if let Some(until) = view.resting_until(JobKind::Vote).or(view.resting_until(JobKind::Promote))
+    {
+        let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());
+        return Decision::wait(Reason::with("pause before the next race", why))
+            .and_look_again_at(until);
+    }
+    let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
+    match &view.memory.ballot {
+        Some(ballot) if ballot.baton == baton && is_fresh(view, ballot) => {
+            count(view, vacancy, ballot)
+        }
+        _ => ask(view, "race: ask the others where they stand"),
+    }
+}
+
+/// A ballot counts for as long as the voters can be trusted to have stood still: they do until the
+/// next term, so only the wish to hear from late ones limits it.
+fn is_fresh(view: &View, ballot: &Ballot) -> bool {
+    view.now.since(ballot.asked_at) < view.settings.times.renewal_period
+}
+
+fn ask(view: &View, label: &'static str) -> Decision {
+    let cluster = view.cluster();
+    let held = cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
+    let refused = view.memory.ballot.as_ref().map_or(Term::ZERO, |ballot| {
+        let promised = ballot.refusals.iter().map(|(_, refusal)| match refusal {
+            Refusal::Promised(term) => *term,
+            Refusal::HolderIsAlive | Refusal::NotAVoter(_) => Term::ZERO,
+        });
+        promised.fold(Term::ZERO, Term::max)
+    });
+    let term = held.next().max(cluster.highest_term()).max(view.journal.promised).max(refused);
+    let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
+    let votes = Effect::CollectVotes { term, baton };
+    Decision::act(Reason::with(label, format!("term {term}")), JobKind::Vote, vec![votes])
+}
+
+fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
+    let cluster = view.cluster();
+    let published = cluster.baton.as_ref().and_then(|baton| baton.value.position);
+    let standings = rank(
+        ballot,
+        cluster.lineage(),
+        published.map(|position| position.lsn),
+        view.settings.dynamic.maximum_lag_on_failover,
+    );
+    let again_at = ballot.asked_at + view.settings.times.renewal_period;
+    if let Some(reason) = too_early(view, ballot) {
+        return Decision::wait(reason).and_look_again_at(again_at);
+    }
+    let Some(best) = chosen(view, &standings) else {
+        let why: Vec<String> =
+            standings.unfit.iter().map(|(name, why)| format!("{name} {why}")).collect();
+        return Decision::wait(Reason::with("no candidate is fit", why.join(", ")))
+            .and_look_again_at(again_at);
+    };
+    let reached = standings.fit.iter().map(|vote| vote.position.lsn).max();
+    let last_leader_had_more = vacancy == Vacancy::Released
+        && reached < published.map(|position| position.lsn)
+        && waited(view) < view.settings.times.ttl;
+    if last_leader_had_more {
+        let reason = Reason::plain("wait for the last leader: its log goes further than any here");
+        return Decision::wait(reason).and_look_again_at(again_at);
+    }
+    let mine = best == view.me.name.as_str();
+    if !mine && (!stood_aside_long_enough(view) || !is_fit(view, &standings)) {
+        return Decision::wait(Reason::with("leave it to the better candidate", best))
+            .and_look_again_at(again_at);
+    }
+    promotion::take_the_seat(view, ballot, standings.lineage)
+}
+
+/// A voter that did not answer gets one more round; one that still sees the holder alive is believed
+/// until its own clock has run out, too.
+fn too_early(view: &View, ballot: &Ballot) -> Option<Reason> {
+    let alive = |refusal: &&(_, Refusal)| matches!(refusal.1, Refusal::HolderIsAlive);
+    if let Some((name, _)) = ballot.refusals.iter().find(alive)
+        && waited(view) < view.settings.times.ttl
+    {
+        return Some(Reason::with("wait: a member still sees the holder alive", name.as_str()));
+    }
+    let higher = |refusal: &&(_, Refusal)| matches!(refusal.1, Refusal::Promised(term) if term > ballot.term);
+    if let Some((name, _)) = ballot.refusals.iter().find(higher) {
+        return Some(Reason::with("ask again: a member has promised a later term", name.as_str()));
+    }
+    let former = view.cluster().baton.as_ref().map(|baton| baton.value.holder.clone());
+    let late = ballot.silent.iter().find(|name| Some(*name) != former.as_ref())?;
+    (ballot.round < 2).then(|| Reason::with("ask again: a member did not answer", late.as_str()))
+}
+
+/// The candidate somebody asked for, where it may lead; else the best.
+fn chosen<'a>(view: &View, standings: &Standings<'a>) -> Option<&'a str> {
+    let cluster = view.cluster();
+    let wanted = cluster.pending_request().and_then(|request| request.candidate.clone());
+    let asked_for = wanted
+        .and_then(|wanted| standings.fit.iter().find(|vote| vote.name == wanted))
+        .map(|vote| vote.name.as_str());
+    asked_for.or_else(|| standings.fit.first().map(|vote| vote.name.as_str()))
+}
+
+fn is_fit(view: &View, standings: &Standings<'_>) -> bool {
+    standings.fit.iter().any(|vote| vote.name == view.me.name)
+}
+
+fn waited(view: &View) -> std::time::Duration {
+    view.memory.vacant_since.map_or(std::time::Duration::ZERO, |since| view.now.since(since))
+}
+
+/// The better candidate may be stuck: after this long the next one goes, within the allowed lag.
+fn stood_aside_long_enough(view: &View) -> bool {
+    waited(view) >= view.settings.times.ttl
+}

@@ -1,0 +1,83 @@
+//! Somebody else leads: streaming from them, or stepping down.
+
+use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode};
+
+use super::decision::{Decision, Effect, Reason};
+use super::gates::holder;
+use super::view::{JobKind, View};
+use super::{promotion, upstream};
+
+/// A primary beside another holder.
+pub fn step_down(view: &View) -> Decision {
+    let reason = Reason::with("step down: somebody else leads", holder(view));
+    Decision::act(reason, JobKind::Stop, vec![Effect::Kill])
+}
+
+/// Streams from the leader, once it is known to be one.
+pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
+    let cluster = view.cluster();
+    let Some(baton) = cluster.baton.as_ref().map(|baton| &baton.value) else {
+        return Decision::wait(Reason::plain("wait: no leader is known"));
+    };
+    if baton.holder == view.me.name {
+        let reason = Reason::plain("wait: the lease of this node's earlier agent has to run out");
+        return Decision::wait(reason);
+    }
+    if baton.state == BatonState::Offered {
+        let reason = Reason::with("wait: the lead was offered", baton.holder.as_str());
+        return Decision::wait(reason);
+    }
+    if view.journal.promised > baton.term {
+        let detail =
+            format!("promised term {}, the leader's is {}", view.journal.promised, baton.term);
+        let reason = Reason::with("wait: this node has promised a later term", detail);
+        return Decision::wait(reason);
+    }
+    let lineage = cluster.lineage();
+    if !promotion::is_settled(&lineage) {
+        let reason = Reason::with("wait: the new leader is being promoted", baton.holder.as_str());
+        return Decision::wait(reason);
+    }
+    if !facts.is_streaming()
+        && let Some(since) = view.memory.diverged_since
+        && let Some(why) = diverged(lineage.standing(facts.position()))
+    {
+        let again_at = since + view.settings.times.renewal_period;
+        if view.now >= again_at {
+            let within = view.settings.dynamic.retry_timeout;
+            let stop = Effect::Stop { mode: StopMode::Fast, within };
+            let reason = Reason::with("take the standby down: it does not fit the history", why);
+            return Decision::act(reason, JobKind::Stop, vec![stop]);
+        }
+        return Decision::wait(Reason::with("watch: the standby does not fit the history", why))
+            .and_look_again_at(again_at);
+    }
+    let Some(wanted) = upstream::of_leader(view) else {
+        let reason =
+            Reason::with("wait: the leader has not said where it is", baton.holder.as_str());
+        return Decision::wait(reason);
+    };
+    let address = upstream::address(&wanted);
+    if facts.upstream.as_deref() != Some(address.as_str()) {
+        let reason = Reason::with("follow a new leader", wanted.name.as_str());
+        return Decision::act(reason, JobKind::Other, vec![Effect::Follow(Some(wanted))]);
+    }
+    Decision::wait(Reason::with("follow", wanted.name.as_str()))
+}
+
+/// Why a position is not one that could ever stream from the leader.
+pub fn diverged(standing: Standing) -> Option<String> {
+    match standing {
+        Standing::OnPath { .. } | Standing::NoRecord => None,
+        Standing::PastTheFork { forked_at } => {
+            Some(format!("it is past the point {forked_at} where its timeline was left"))
+        }
+        Standing::OffPath => Some("its timeline is not on the cluster's history".to_owned()),
+    }
+}
+
+/// The server is on its way up or down, or does not answer.
+pub fn wait_for_the_server(view: &View) -> Decision {
+    let _ = view;
+    Decision::wait(Reason::plain("wait: the server does not answer yet"))
+}

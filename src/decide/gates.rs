@@ -1,0 +1,154 @@
+//! What goes before every row of the table, in order; the fence is first.
+
+use crate::cluster::State;
+
+use super::decision::{Decision, Effect, Reason};
+use super::view::{JobKind, Seat, Unfinished, View};
+use super::{stopping, voting};
+
+/// The first gate that is closed, with what it wants done.
+pub fn first_closed(view: &View) -> Option<Decision> {
+    fence(view)
+        .or_else(|| soft_stop(view))
+        .or_else(|| foreign_data(view))
+        .or_else(|| stopping::stop_if_asked(view))
+        .or_else(|| voting::answer(view))
+        .or_else(|| busy(view))
+        .or_else(|| unfinished(view))
+        .or_else(|| unusable(view))
+}
+
+/// A server that may accept writes without a lease that lies ahead is killed, whatever it is doing.
+fn fence(view: &View) -> Option<Decision> {
+    let accepts_writes = view.exposed || matches!(&*view.server, State::Primary(_));
+    if !accepts_writes || is_killing(view) || adopting(view) {
+        return None;
+    }
+    let why = match view.seat {
+        Seat::Mine(until) if !until.has_passed(view.now) => return None,
+        Seat::Mine(_) => Reason::plain("fence: the lease ran out"),
+        Seat::Offered => Reason::plain("fence: the lease was given away"),
+        Seat::Held { .. } => Reason::with("fence: the lease is somebody else's", holder(view)),
+        Seat::Vacant(_) => Reason::plain("fence: nobody holds the lease"),
+        Seat::Unknown => Reason::plain("fence: no lease, and the store does not answer"),
+    };
+    let ending = matches!(&*view.server, State::Stopping | State::Down(_));
+    let kind = JobKind::Stop;
+    let kill = Decision::act(why, kind, vec![Effect::Kill]).interrupting();
+    // A server that is already down cannot be writable; only the mark is taken off.
+    (!ending || view.exposed).then_some(kill)
+}
+
+/// A server that ran before any cluster was: it is taken in by a row, not killed.
+fn adopting(view: &View) -> bool {
+    !view.exposed
+        && view.cluster.as_ref().is_none_or(|cluster| {
+            cluster.baton.is_none() && cluster.initialize.is_none() && cluster.lineage.is_none()
+        })
+}
+
+fn is_killing(view: &View) -> bool {
+    view.job.is_some_and(|job| job.kind == JobKind::Stop)
+        && !matches!(view.seat, Seat::Mine(until) if !until.has_passed(view.now))
+}
+
+/// Shortly before the deadline, a fast shutdown: what was acknowledged reaches the standbys.
+fn soft_stop(view: &View) -> Option<Decision> {
+    let Seat::Mine(until) = view.seat else { return None };
+    let starts_at = until.moment() - view.settings.times.soft_stop;
+    if view.now < starts_at || !matches!(&*view.server, State::Primary(_)) {
+        return None;
+    }
+    if view.job.is_some_and(|job| matches!(job.kind, JobKind::Stop | JobKind::HandOver)) {
+        return Some(Decision::wait(Reason::plain("soft stop: the lease could not be renewed")));
+    }
+    let stop = Effect::Stop { mode: crate::cluster::StopMode::Fast, within: until.left(view.now) };
+    let reason = Reason::plain("soft stop: the lease could not be renewed");
+    Some(Decision::act(reason, JobKind::Stop, vec![stop]).interrupting())
+}
+
+/// Data of another cluster never joins this one.
+fn foreign_data(view: &View) -> Option<Decision> {
+    let theirs = view.cluster.as_ref()?.system_id()?;
+    let ours = match &*view.server {
+        State::Primary(facts) => facts.system_id,
+        State::Standby(facts) => facts.system_id,
+        State::Down(control) => control.system_id,
+        State::Empty | State::Unusable(_) | State::Starting | State::Stopping | State::Silent => {
+            return None;
+        }
+    };
+    if ours == theirs || view.journal.unfinished.is_some() || view.job.is_some() {
+        return None;
+    }
+    let text = format!(
+        "the data directory belongs to the cluster with system identifier {ours}, this cluster's is \
+         {theirs}; point postgresql.data_dir at an empty directory, or change scope"
+    );
+    let reason = Reason::with("refuse: the data is another cluster's", text.clone());
+    let stop = Effect::Stop {
+        mode: crate::cluster::StopMode::Fast,
+        within: view.settings.dynamic.retry_timeout,
+    };
+    Some(Decision::act(reason, JobKind::Stop, vec![stop, Effect::Exit(text)]))
+}
+
+/// One thing at a time; what must not wait stands above this gate.
+fn busy(view: &View) -> Option<Decision> {
+    let job = view.job?;
+    let what = match job.kind {
+        JobKind::Bootstrap => "bootstrapping",
+        JobKind::Copy => "copying the leader's data",
+        JobKind::Rewind => "rewinding",
+        JobKind::Start => "starting the server",
+        JobKind::Stop => "stopping the server",
+        JobKind::Promote => "taking the lead",
+        JobKind::HandOver => "handing over",
+        JobKind::Vote => "asking for votes",
+        JobKind::Other => "at work",
+    };
+    Some(Decision::wait(Reason::with("busy", what)))
+}
+
+/// A directory that an unfinished step left unusable is never started.
+fn unfinished(view: &View) -> Option<Decision> {
+    match view.journal.unfinished? {
+        Unfinished::Bootstrap => {
+            let mut effects = vec![Effect::Kill, Effect::RemoveData, Effect::Finish];
+            if matches!(view.seat, Seat::Mine(_)) {
+                effects.push(Effect::Release);
+            }
+            effects.push(Effect::DropClaim);
+            let failure = view.memory.failure.as_ref();
+            let mine = failure.filter(|failure| failure.kind == JobKind::Bootstrap);
+            if let Some(failure) = mine {
+                effects.push(Effect::Exit(format!("bootstrap failed: {}", failure.reason)));
+            }
+            let reason = Reason::with(
+                "undo the bootstrap that was not finished",
+                mine.map_or(String::new(), |failure| failure.reason.clone()),
+            );
+            Some(Decision::act(reason, JobKind::Stop, effects))
+        }
+        Unfinished::Copy => {
+            let reason = Reason::plain("remove the copy that was not finished");
+            let effects = vec![Effect::RemoveData, Effect::Finish];
+            Some(Decision::act(reason, JobKind::Copy, effects))
+        }
+        Unfinished::Rewind => Some(super::rejoin::repeat_rewind(view)),
+    }
+}
+
+fn unusable(view: &View) -> Option<Decision> {
+    let State::Unusable(why) = &*view.server else { return None };
+    if matches!(view.seat, Seat::Mine(_) | Seat::Offered) {
+        return None;
+    }
+    Some(Decision::wait(Reason::with("stay down: the data directory cannot be used", why.clone())))
+}
+
+/// The name in the baton, for people.
+pub fn holder(view: &View) -> String {
+    let baton = view.cluster.as_ref().and_then(|cluster| cluster.baton.as_ref());
+    baton.map_or_else(String::new, |baton| baton.value.holder.to_string())
+}

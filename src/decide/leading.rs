@@ -1,0 +1,97 @@
+//! Holding the seat: keeping the server serving, or giving the seat up.
+
+use crate::cluster::{Control, MemberState, PrimaryFacts, StartAs};
+use crate::values::MemberName;
+
+use super::decision::{Decision, Effect, Reason};
+use super::view::{JobKind, View};
+use super::{handover, promotion, upkeep};
+
+/// Leads: carries out what was asked for, and keeps the cluster's state in order.
+pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
+    let highest = view.cluster().highest_term().max(view.journal.promised);
+    if view.my_term.is_some_and(|mine| mine < highest) {
+        let detail = format!("to {highest}");
+        let reason = Reason::with("raise the term: a race broke off", detail);
+        return Decision::act(reason, JobKind::Other, vec![Effect::RaiseTerm(highest)]);
+    }
+    if !promotion::is_settled(&view.cluster().lineage()) {
+        let reason = Reason::plain("record the promotion");
+        return Decision::act(reason, JobKind::Other, vec![Effect::RecordPromotion]);
+    }
+    if let Some(decision) = handover::asked_for(view, facts) {
+        return decision;
+    }
+    Decision::wait(Reason::plain("lead")).with_upkeep(upkeep::of_a_leader(view, facts))
+}
+
+/// The server is on its way up or down: waits for it, within `primary_start_timeout`.
+pub fn wait_for_the_server(view: &View) -> Decision {
+    if let Some(decision) = too_long(view) {
+        return decision;
+    }
+    let limit = view.settings.dynamic.primary_start_timeout;
+    let decision = Decision::wait(Reason::plain("lead: the server is not accepting writes yet"));
+    match view.memory.unserved_since {
+        Some(since) => decision.and_look_again_at(since + limit),
+        None => decision,
+    }
+}
+
+/// The server is down under this leader: starts it again, or hands over.
+pub fn recover_or_give_up(view: &View, control: &Control) -> Decision {
+    if let Some(decision) = too_long(view) {
+        return decision;
+    }
+    if let Some(until) = view.resting_until(JobKind::Start) {
+        let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());
+        return Decision::wait(Reason::with("pause before starting the server again", why))
+            .and_look_again_at(until);
+    }
+    let was_standby = control.state.was_standby();
+    let start_as = if was_standby { StartAs::Standby(None) } else { StartAs::Primary };
+    let within = view.settings.dynamic.primary_start_timeout.max(view.settings.times.ttl);
+    // What is left of the old server goes first: a busy backend outlives its postmaster.
+    let effects = vec![Effect::Kill, Effect::Start { start_as, within }];
+    let label = match control.state {
+        crate::cluster::ControlState::InProduction => "restart in place: the server crashed",
+        crate::cluster::ControlState::ShutDown
+        | crate::cluster::ControlState::ShutDownInRecovery
+        | crate::cluster::ControlState::InRecovery => "restart in place: the server was stopped",
+    };
+    Decision::act(Reason::plain(label), JobKind::Start, effects)
+}
+
+/// There is nothing to lead with.
+pub fn give_up(view: &View) -> Decision {
+    let _ = view;
+    let reason = Reason::plain("give the lead up: the data directory is empty or unusable");
+    Decision::act(reason, JobKind::Stop, vec![Effect::Kill, Effect::Release])
+}
+
+/// Hands over once the server was not serving for `primary_start_timeout`, if anybody could go on.
+fn too_long(view: &View) -> Option<Decision> {
+    let since = view.memory.unserved_since?;
+    if view.now.since(since) < view.settings.dynamic.primary_start_timeout {
+        return None;
+    }
+    let successor = somebody_else(view)?;
+    let reason = Reason::with(
+        "hand over: the server did not come back within primary_start_timeout",
+        format!("{successor} is there"),
+    );
+    let effects = vec![Effect::Kill, Effect::Release];
+    Some(Decision::act(reason, JobKind::HandOver, effects).interrupting())
+}
+
+/// A member that says it could go on: a running standby that may lead.
+pub fn somebody_else(view: &View) -> Option<MemberName> {
+    let cluster = view.cluster();
+    let mut fit = cluster.members.values().filter(|member| {
+        member.name != view.me.name
+            && member.may_lead()
+            && member.state == MemberState::Running
+            && member.role == crate::cluster::Role::Replica
+    });
+    fit.next().map(|member| member.name.clone())
+}

@@ -1,0 +1,70 @@
+//! From a won race or an offered baton to a primary. The record goes before the deed.
+
+use std::sync::Arc;
+
+use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts};
+use crate::values::LeaseDeadline;
+
+use super::decision::{Decision, Effect, Reason};
+use super::upkeep;
+use super::view::{JobKind, View};
+
+/// Takes the vacant seat on the strength of a ballot, and promotes.
+pub fn take_the_seat(view: &View, ballot: &Arc<Ballot>, lineage: Lineage) -> Decision {
+    let term = ballot.term;
+    let voters: Vec<&str> = ballot.votes.iter().map(|vote| vote.name.as_str()).collect();
+    let mut effects = vec![Effect::TakeBaton { baton: ballot.baton, term }];
+    effects.extend(promote(view, lineage));
+    let detail = format!("term {term}, votes of {}", voters.join(", "));
+    Decision::act(Reason::with("take the lead: won the race", detail), JobKind::Promote, effects)
+}
+
+/// Accepts the baton that was offered by name, and promotes. The one who offered has made sure that
+/// this node has everything.
+pub fn accept(view: &View, _: &StandbyFacts) -> Decision {
+    let mut effects = vec![Effect::AcceptOffer];
+    effects.extend(promote(view, view.cluster().lineage()));
+    let reason = Reason::plain("take the lead: it was handed over by name");
+    Decision::act(reason, JobKind::Promote, effects)
+}
+
+/// Gives an offered baton up again: this node cannot use it.
+pub fn decline(view: &View) -> Decision {
+    let _ = view;
+    let reason = Reason::plain("decline the offered lead: the server is not a running standby");
+    Decision::act(reason, JobKind::Other, vec![Effect::Release])
+}
+
+/// Goes on with a promotion that broke off while the lease is still this node's.
+pub fn finish(view: &View, until: LeaseDeadline, facts: &StandbyFacts) -> Decision {
+    if let Some(pause) = view.resting_until(JobKind::Promote) {
+        let failure = view.memory.failure.as_ref();
+        if failure.is_some_and(|failure| failure.times > 3) {
+            let why = failure.map_or(String::new(), |failure| failure.reason.clone());
+            let reason = Reason::with("give the lead up: the promotion keeps failing", why);
+            let effects = vec![Effect::Kill, Effect::Release];
+            return Decision::act(reason, JobKind::Stop, effects);
+        }
+        return Decision::wait(Reason::plain("pause before promoting again"))
+            .and_look_again_at(pause);
+    }
+    let _ = (until, facts);
+    let effects = promote(view, view.cluster().lineage());
+    Decision::act(Reason::plain("promote: the lease is held"), JobKind::Promote, effects)
+}
+
+fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {
+    let mut effects = vec![Effect::RecordIntent { known: Arc::new(lineage) }];
+    if view.settings.use_slots {
+        let wanted = upkeep::member_slots(view);
+        effects.push(Effect::ArrangeSlots { wanted, unwanted: Vec::new() });
+    }
+    effects.push(Effect::Promote);
+    effects.push(Effect::RecordPromotion);
+    effects
+}
+
+/// Whether the last recorded promotion is known to have happened. Before that nobody follows.
+pub fn is_settled(lineage: &Lineage) -> bool {
+    lineage.latest().is_none_or(|latest| latest.state == PromotionState::Done)
+}

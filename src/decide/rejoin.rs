@@ -1,0 +1,159 @@
+//! A stopped server finds its way back: as it is, recovered, rewound, or not at all.
+
+use crate::cluster::{Control, ControlState, StartAs, Upstream};
+use crate::values::WalPosition;
+
+use super::decision::{Decision, Effect, Reason};
+use super::following::diverged;
+use super::view::{JobKind, Seat, Unfinished, Vacancy, View};
+use super::{bootstrap, promotion, upstream};
+
+/// Somebody else leads and the local server is down.
+pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
+    if let Some(decision) = rest(view) {
+        return decision;
+    }
+    let cluster = view.cluster();
+    let Some(leader) = upstream::of_leader(view) else {
+        return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
+    };
+    if control.state.was_standby() && !known_to_be_diverged(view, control) {
+        return start(view, leader, "start as a standby");
+    }
+    if leader.name == view.me.name {
+        let reason = Reason::plain("wait: the lease of this node's earlier agent has to run out");
+        return Decision::wait(reason);
+    }
+    let lineage = cluster.lineage();
+    if !promotion::is_settled(&lineage) {
+        return Decision::wait(Reason::plain("stay down: the new leader is being promoted"));
+    }
+    if control.state == ControlState::InProduction {
+        let reason = Reason::plain("recover the crashed server before it rejoins");
+        return Decision::act(reason, JobKind::Rewind, vec![Effect::RecoverAlone]);
+    }
+    match diverged(lineage.standing(end(control))) {
+        None => start(view, leader, "start the former primary as a standby"),
+        Some(why) => rewind(view, control, leader, &why),
+    }
+}
+
+/// A stopped standby whose files alone show that it went another way.
+fn known_to_be_diverged(view: &View, control: &Control) -> bool {
+    let lineage = view.cluster().lineage();
+    promotion::is_settled(&lineage) && diverged(lineage.standing(end(control))).is_some()
+}
+
+fn end(control: &Control) -> WalPosition {
+    WalPosition { timeline: control.timeline, lsn: control.end }
+}
+
+fn start(view: &View, leader: Upstream, label: &'static str) -> Decision {
+    let reason = Reason::with(label, format!("of {}", leader.name));
+    let start_as = StartAs::Standby(Some(leader));
+    let within = view.settings.dynamic.primary_start_timeout;
+    Decision::act(reason, JobKind::Start, vec![Effect::Kill, Effect::Start { start_as, within }])
+}
+
+fn rewind(view: &View, control: &Control, leader: Upstream, why: &str) -> Decision {
+    let failed = view.memory.failure.as_ref().filter(|one| one.kind == JobKind::Rewind);
+    let may_remove = view.settings.remove_diverged
+        || failed.is_some() && view.settings.remove_after_failed_rewind;
+    if !view.settings.use_pg_rewind || !control.can_rewind {
+        if may_remove {
+            return bootstrap::remove_diverged(why);
+        }
+        let missing = if view.settings.use_pg_rewind {
+            "it has neither data checksums nor wal_log_hints"
+        } else {
+            "postgresql.use_pg_rewind is off"
+        };
+        let detail = format!("{why}, and it cannot be rewound: {missing}");
+        return Decision::wait(Reason::with("stay down: the data went another way", detail));
+    }
+    if failed.is_some() && view.settings.remove_after_failed_rewind {
+        return bootstrap::remove_diverged(why);
+    }
+    if let Some(reason) = leader_is_no_source_yet(view) {
+        return Decision::wait(reason);
+    }
+    let recover = matches!(control.state, ControlState::InRecovery | ControlState::InProduction);
+    let mut effects = vec![Effect::Kill];
+    if recover {
+        effects.push(Effect::RecoverAlone);
+    }
+    effects.extend([
+        Effect::Begin(Unfinished::Rewind),
+        Effect::Rewind(leader.clone()),
+        Effect::Finish,
+        Effect::Start {
+            start_as: StartAs::Standby(Some(leader)),
+            within: view.settings.dynamic.primary_start_timeout,
+        },
+    ]);
+    Decision::act(Reason::with("rewind", why), JobKind::Rewind, effects)
+}
+
+/// Before its checkpoint a new leader's control file still names the old timeline, and `pg_rewind`
+/// would say that nothing has to be done.
+fn leader_is_no_source_yet(view: &View) -> Option<Reason> {
+    let cluster = view.cluster();
+    let baton = cluster.baton.as_ref()?;
+    let leader = cluster.members.get(&baton.value.holder)?;
+    let current = cluster.lineage().current().map(|promotion| promotion.timeline);
+    (leader.awaits_checkpoint || leader.timeline != current).then(|| {
+        Reason::with("wait for the new leader's checkpoint before rewinding", leader.name.as_str())
+    })
+}
+
+/// A rewind that broke off: the directory may be used for nothing but another rewind.
+pub fn repeat_rewind(view: &View) -> Decision {
+    if !matches!(view.seat, Seat::Held { .. }) {
+        return Decision::wait(Reason::plain(
+            "stay down: a rewind has to be repeated, with a leader",
+        ));
+    }
+    if let Some(decision) = rest(view) {
+        return decision;
+    }
+    if view.settings.remove_after_failed_rewind {
+        return bootstrap::remove_diverged("its rewind broke off");
+    }
+    if let Some(reason) = leader_is_no_source_yet(view) {
+        return Decision::wait(reason);
+    }
+    let Some(leader) = upstream::of_leader(view) else {
+        return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
+    };
+    let start_as = StartAs::Standby(Some(leader.clone()));
+    let within = view.settings.dynamic.primary_start_timeout;
+    let effects = vec![Effect::Rewind(leader), Effect::Finish, Effect::Start { start_as, within }];
+    Decision::act(Reason::plain("repeat the rewind that broke off"), JobKind::Rewind, effects)
+}
+
+/// Nobody leads and the local server is down: it comes up as a standby, and stands as one.
+pub fn come_up_as_standby(view: &View, vacancy: Vacancy, control: &Control) -> Decision {
+    if let Some(decision) = rest(view) {
+        return decision;
+    }
+    let cluster = view.cluster();
+    if vacancy == Vacancy::NeverHeld && cluster.initialize.is_none() {
+        return bootstrap::adopt(view, control);
+    }
+    if cluster.system_id().is_none() {
+        let reason = Reason::plain("stay down: another node is bootstrapping the cluster");
+        return Decision::wait(reason);
+    }
+    let within = view.settings.dynamic.primary_start_timeout;
+    let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Standby(None), within }];
+    let reason = Reason::plain("start as a standby: nobody leads, this node may stand");
+    Decision::act(reason, JobKind::Start, effects)
+}
+
+fn rest(view: &View) -> Option<Decision> {
+    let until =
+        view.resting_until(JobKind::Start).or_else(|| view.resting_until(JobKind::Rewind))?;
+    let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());
+    let reason = Reason::with("pause before the next try to rejoin", why);
+    Some(Decision::wait(reason).and_look_again_at(until))
+}

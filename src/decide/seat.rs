@@ -1,0 +1,134 @@
+//! Who holds the seat, from what the store showed and what this node's own lease says.
+
+use std::sync::Arc;
+
+use crate::cluster::{BatonState, Cluster};
+use crate::mutants::{Mutant, planted};
+use crate::values::{Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Term};
+
+use super::view::{Seat, Vacancy};
+
+/// The store as this node last saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sight {
+    /// What it held.
+    pub cluster: Arc<Cluster>,
+    /// When this node learned the baton's last change; counted anew from the first linearizable read
+    /// after a gap, so that a holder that could not renew through an outage gets its chance.
+    pub baton_learned_at: Monotonic,
+    /// When the last linearizable read that was answered had been sent.
+    pub read_at: Monotonic,
+}
+
+/// What this node's own lease says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaseSight {
+    /// The lease, while this agent holds one.
+    pub held: Option<HeldLease>,
+    /// Somebody else was found in this agent's place, at this revision.
+    pub lost_at: Option<Revision>,
+}
+
+/// A lease this agent holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLease {
+    /// Its term.
+    pub term: Term,
+    /// Until when.
+    pub deadline: LeaseDeadline,
+    /// The baton's revision.
+    pub revision: Revision,
+}
+
+/// Who holds the seat now.
+pub fn seat(
+    sight: Option<&Sight>,
+    lease: &LeaseSight,
+    me: Incarnation,
+    times: &LeaseTimes,
+    now: Monotonic,
+) -> Seat {
+    if let Some(held) = lease.held {
+        return Seat::Mine(held.deadline);
+    }
+    let unknown = if planted(Mutant::UnknownAsVacant) {
+        Seat::Vacant(Vacancy::Silent)
+    } else {
+        Seat::Unknown
+    };
+    let Some(sight) = sight.filter(|sight| now.since(sight.read_at) < times.proof_of_life) else {
+        return unknown;
+    };
+    let Some(baton) = &sight.cluster.baton else {
+        return Seat::Vacant(Vacancy::NeverHeld);
+    };
+    let changed_at = sight.baton_learned_at;
+    let silent = now.since(changed_at) >= times.ttl;
+    match baton.value.state {
+        BatonState::Released => Seat::Vacant(Vacancy::Released),
+        BatonState::Offered if !silent && baton.value.incarnation == me => Seat::Offered,
+        BatonState::Held | BatonState::Offered if silent => Seat::Vacant(Vacancy::Silent),
+        BatonState::Held | BatonState::Offered => Seat::Held { changed_at },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::{Baton, Versioned};
+
+    fn at(millis: u64) -> Monotonic {
+        Monotonic::from_boot(Duration::from_millis(millis))
+    }
+
+    fn sight(state: BatonState, learned_at: Monotonic, read_at: Monotonic) -> Sight {
+        let baton = Baton {
+            term: Term(3),
+            incarnation: Incarnation(7),
+            holder: "a".into(),
+            sequence: 1,
+            nonce: 1,
+            position: None,
+            state,
+        };
+        let baton = Some(Versioned { value: baton, revision: Revision(9) });
+        let cluster = Arc::new(Cluster { baton, ..Cluster::default() });
+        Sight { cluster, baton_learned_at: learned_at, read_at }
+    }
+
+    #[track_caller]
+    fn check(sight: Option<Sight>, me: u64, now: Monotonic, expected: Seat) {
+        let times = LeaseTimes::for_ttl(Duration::from_secs(5));
+        let found = seat(sight.as_ref(), &LeaseSight::default(), Incarnation(me), &times, now);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_store_that_was_not_read_lately_says_nothing() {
+        check(None, 1, at(0), Seat::Unknown);
+        let old = sight(BatonState::Released, at(0), at(0));
+        check(Some(old), 1, at(2_500), Seat::Unknown);
+    }
+
+    #[test]
+    fn a_holder_is_silent_after_a_whole_ttl_of_our_own_clock() {
+        let held = |read| Some(sight(BatonState::Held, at(1_000), at(read)));
+        check(held(5_900), 1, at(5_999), Seat::Held { changed_at: at(1_000) });
+        check(held(5_900), 1, at(6_000), Seat::Vacant(Vacancy::Silent));
+    }
+
+    #[test]
+    fn an_offer_is_for_one_start_of_one_agent() {
+        let offered = || Some(sight(BatonState::Offered, at(1_000), at(1_000)));
+        check(offered(), 7, at(1_100), Seat::Offered);
+        check(offered(), 8, at(1_100), Seat::Held { changed_at: at(1_000) });
+    }
+
+    #[test]
+    fn a_released_baton_is_free_at_once() {
+        let released = Some(sight(BatonState::Released, at(1_000), at(1_000)));
+        check(released, 1, at(1_001), Seat::Vacant(Vacancy::Released));
+    }
+}

@@ -1,0 +1,217 @@
+//! Everything a decision may know, at one moment. Built by `observe`; whatever could not be read is
+//! there as not known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::{Ballot, Cluster, State};
+use crate::config::Dynamic;
+use crate::values::{
+    Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
+};
+
+/// One moment, as this node sees it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// When this view was put together.
+    pub now: Monotonic,
+    /// This node.
+    pub me: Arc<Me>,
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    /// The cluster as last read, however long ago; `None` before the first read.
+    pub cluster: Option<Arc<Cluster>>,
+    /// Who holds the leader's seat.
+    pub seat: Seat,
+    /// The term of this node's own lease, while it holds one.
+    pub my_term: Option<Term>,
+    /// What the local server is doing.
+    pub server: Arc<State>,
+    /// What this node is busy with.
+    pub job: Option<Job>,
+    /// Whether the server may accept writes: it was started or promoted to, and has not been down
+    /// since.
+    pub exposed: bool,
+    /// Whether side work (checkpoint, slots, status keys) is under way.
+    pub upkeep_running: bool,
+    /// What this agent remembers from its earlier turns.
+    pub memory: Memory,
+    /// What is written down on this node's disk.
+    pub journal: Journal,
+}
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Me {
+    /// Its name.
+    pub name: MemberName,
+    /// This start of its agent.
+    pub incarnation: Incarnation,
+    /// Whether its tags let it lead.
+    pub may_lead: bool,
+    /// Its `failover_priority`.
+    pub priority: i64,
+    /// Whether its file says how to bootstrap a cluster.
+    pub can_bootstrap: bool,
+}
+
+/// The settings a decision needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The cluster-wide ones.
+    pub dynamic: Dynamic,
+    /// What follows from `ttl`.
+    pub times: LeaseTimes,
+    /// Whether a diverged directory may be rewound.
+    pub use_pg_rewind: bool,
+    /// Whether members' slots are kept.
+    pub use_slots: bool,
+    /// Whether a directory that cannot be rewound may be removed and copied anew.
+    pub remove_diverged: bool,
+    /// Whether a directory whose rewind failed may be removed and copied anew.
+    pub remove_after_failed_rewind: bool,
+}
+
+/// Who holds the leader's seat, as far as it could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// This start of this agent.
+    Mine(LeaseDeadline),
+    /// Offered by name to this start of this agent, which has not accepted yet.
+    Offered,
+    /// Somebody else (or an earlier start of this agent); see the cluster's baton.
+    Held {
+        /// When this node learned the baton's last change, by its own clock.
+        changed_at: Monotonic,
+    },
+    /// Nobody.
+    Vacant(Vacancy),
+    /// The store did not answer. Never treated as `Vacant`.
+    Unknown,
+}
+
+/// Why the seat is vacant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vacancy {
+    /// There never was a holder.
+    NeverHeld,
+    /// The holder gave it up.
+    Released,
+    /// The holder was silent for a whole `ttl`, by this node's own clock.
+    Silent,
+}
+
+/// Something this node is busy with, beside its loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// What.
+    pub kind: JobKind,
+    /// Since when.
+    pub since: Monotonic,
+}
+
+/// What a node can be busy with: the effect that is being carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Making the first data of a cluster.
+    Bootstrap,
+    /// Copying another member's data.
+    Copy,
+    /// Rewinding a diverged directory, recovery included.
+    Rewind,
+    /// Starting the server.
+    Start,
+    /// Stopping or killing the server.
+    Stop,
+    /// Taking the seat and promoting.
+    Promote,
+    /// Handing the seat over.
+    HandOver,
+    /// Asking the others, or answering one of them.
+    Vote,
+    /// Anything short.
+    Other,
+}
+
+/// What this agent remembers from its earlier turns. Gone with the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// The answers to the last round of asking.
+    pub ballot: Option<Arc<Ballot>>,
+    /// Since when the seat has been vacant in this node's eyes.
+    pub vacant_since: Option<Monotonic>,
+    /// Since when this node leads and its server does not accept writes.
+    pub unserved_since: Option<Monotonic>,
+    /// How often the server ended while this node led, in this span of not being served.
+    pub starts_failed: u32,
+    /// The last effect that failed, with when, why and how often in a row.
+    pub failure: Option<Failure>,
+    /// A promise somebody asks for, to be answered this turn.
+    pub promise_asked: Option<Term>,
+    /// Whether the agent was told to stop.
+    pub stop_asked: bool,
+    /// What the leader found wrong with the pending request, by the request's revision: said once.
+    pub request_tried: Option<(Revision, String)>,
+    /// Since when the local standby has stood where the cluster's history does not go.
+    pub diverged_since: Option<Monotonic>,
+    /// When the leader last wrote down its position for Patroni's readers, and which.
+    pub status_written: Option<(Monotonic, Lsn)>,
+}
+
+/// An effect that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was being done.
+    pub kind: JobKind,
+    /// When it failed.
+    pub at: Monotonic,
+    /// Why, as a chain of causes.
+    pub reason: String,
+    /// How often in a row.
+    pub times: u32,
+}
+
+impl View {
+    /// The cluster's state; an empty one before the first read.
+    pub fn cluster(&self) -> std::borrow::Cow<'_, Cluster> {
+        match &self.cluster {
+            Some(cluster) => std::borrow::Cow::Borrowed(cluster),
+            None => std::borrow::Cow::Owned(Cluster::default()),
+        }
+    }
+
+    /// Whether the last failure was of this kind and its pause is not over; until when.
+    pub fn resting_until(&self, kind: JobKind) -> Option<Monotonic> {
+        let failure = self.memory.failure.as_ref().filter(|failure| failure.kind == kind)?;
+        let until = failure.at + failure.pause(self.settings.times.renewal_period);
+        (self.now < until).then_some(until)
+    }
+}
+
+impl Failure {
+    /// How long to wait before the next try: the tick, doubled with each failure, a minute at most.
+    pub fn pause(&self, tick: Duration) -> Duration {
+        (tick * 2_u32.saturating_pow(self.times.saturating_sub(1).min(6)))
+            .min(Duration::from_secs(60))
+    }
+}
+
+/// What is written down beside the data directory, and survives the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// The highest term this node has promised: it follows no leader of an earlier one.
+    pub promised: Term,
+    /// A destructive step that was begun and not finished: the directory must not be started.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// A step that leaves the data directory unusable until it is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unfinished {
+    /// The directory is this node's own bootstrap, not yet the cluster's.
+    Bootstrap,
+    /// The directory is a copy that is not complete.
+    Copy,
+    /// The directory is being rewound.
+    Rewind,
+}

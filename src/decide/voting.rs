@@ -1,0 +1,70 @@
+//! Answering a member that asks for this node's promise.
+
+use crate::cluster::{Refusal, State};
+use crate::values::Term;
+
+use super::decision::{Decision, Effect, Reason};
+use super::view::{JobKind, Seat, View};
+
+/// The answer that is due this turn, if somebody asked.
+pub fn answer(view: &View) -> Option<Decision> {
+    let term = view.memory.promise_asked?;
+    if let Some(job) = view.job {
+        return match job.kind {
+            // Over in a moment; the question waits.
+            JobKind::Vote | JobKind::Other => None,
+            JobKind::Bootstrap
+            | JobKind::Copy
+            | JobKind::Rewind
+            | JobKind::Start
+            | JobKind::Stop
+            | JobKind::Promote
+            | JobKind::HandOver => Some(refuse(not_a_voter("busy"))),
+        };
+    }
+    Some(match refusal(view, term) {
+        Some(refusal) => refuse(refusal),
+        None => {
+            let reason = Reason::with("promise", format!("term {term}"));
+            Decision::act(reason, JobKind::Vote, vec![Effect::Promise { term }])
+        }
+    })
+}
+
+fn refusal(view: &View, term: Term) -> Option<Refusal> {
+    if term < view.journal.promised {
+        return Some(Refusal::Promised(view.journal.promised));
+    }
+    match view.seat {
+        Seat::Mine(_) | Seat::Offered => return Some(Refusal::HolderIsAlive),
+        // Two clocks that learned of the same renewal differ by how long each took to learn it.
+        Seat::Held { changed_at } => {
+            let almost = view.settings.times.ttl - view.settings.times.renewal_period;
+            if view.now.since(changed_at) < almost {
+                return Some(Refusal::HolderIsAlive);
+            }
+        }
+        // A voter that cannot read the store can still promise: the compare-and-swap decides.
+        Seat::Vacant(_) | Seat::Unknown => {}
+    }
+    match &*view.server {
+        State::Standby(facts) if facts.replay_paused => Some(not_a_voter("replay is paused")),
+        State::Standby(_) => None,
+        State::Primary(_) => Some(not_a_voter("the server is a primary")),
+        State::Starting => Some(not_a_voter("the server is starting")),
+        State::Stopping => Some(not_a_voter("the server is stopping")),
+        State::Silent => Some(not_a_voter("the server does not answer")),
+        State::Down(_) => Some(not_a_voter("the server is down")),
+        State::Empty => Some(not_a_voter("there is no data")),
+        State::Unusable(_) => Some(not_a_voter("the data directory cannot be used")),
+    }
+}
+
+fn not_a_voter(why: &str) -> Refusal {
+    Refusal::NotAVoter(why.to_owned())
+}
+
+fn refuse(refusal: Refusal) -> Decision {
+    let reason = Reason::with("refuse to promise", format!("{refusal:?}"));
+    Decision::act(reason, JobKind::Vote, vec![Effect::RefusePromise(refusal)])
+}

@@ -1,0 +1,69 @@
+//! Faults that can be planted, one at a time, to prove that the simulation sees them. Without the
+//! feature `mutants` nothing can be planted and every question below is a constant `false`.
+
+/// A fault that the simulation has to catch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// The deadline counts from the reply to a renewal, not from its send.
+    DeadlineFromReply,
+    /// The deadline counts from the last of two unanswered tries, whichever was applied.
+    DeadlineFromLastTry,
+    /// A kept etcd lease is taken as proof that the baton is still held.
+    KeepaliveAsProof,
+    /// A store that did not answer is read as a vacant seat.
+    UnknownAsVacant,
+    /// The baton is released before the server is stopped.
+    ReleaseBeforeStop,
+    /// A leader's writes are not compared with its guard.
+    UnguardedWrite,
+    /// Positions are compared by LSN alone.
+    LsnWithoutEpoch,
+    /// A vote is given while the receiver goes on receiving.
+    VoteWhileReceiving,
+    /// The baton's owner is recognised by name, not by incarnation.
+    OwnerByName,
+    /// The deadline is an hour late.
+    DeadlineAnHourLate,
+    /// A burnt timeline id is used again.
+    BurntTimelineAgain,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Mutant; 11] = [
+        Mutant::DeadlineFromReply,
+        Mutant::DeadlineFromLastTry,
+        Mutant::KeepaliveAsProof,
+        Mutant::UnknownAsVacant,
+        Mutant::ReleaseBeforeStop,
+        Mutant::UnguardedWrite,
+        Mutant::LsnWithoutEpoch,
+        Mutant::VoteWhileReceiving,
+        Mutant::OwnerByName,
+        Mutant::DeadlineAnHourLate,
+        Mutant::BurntTimelineAgain,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants one fault on this thread, or none.
+#[cfg(feature = "mutants")]
+pub fn plant(mutant: Option<Mutant>) {
+    PLANTED.set(mutant);
+}
+
+/// Whether this fault is planted.
+#[cfg(feature = "mutants")]
+pub fn planted(mutant: Mutant) -> bool {
+    PLANTED.get() == Some(mutant)
+}
+
+/// Whether this fault is planted: never, without the feature.
+#[cfg(not(feature = "mutants"))]
+pub const fn planted(_: Mutant) -> bool {
+    false
+}
