@@ -7,5 +7,8 @@ pub mod config;
 pub mod dcs;
 pub mod decide;
 pub mod mutants;
+pub mod observe;
 pub mod postgres;
+pub mod publish;
 pub mod values;
+pub mod wake;

@@ -1,0 +1,80 @@
+//! Everything that can start a turn.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cluster::{Refusal, Vote};
+use crate::values::Term;
+
+/// What started a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wake {
+    /// The agent has just started.
+    Start,
+    /// The store showed something new.
+    Store,
+    /// This node's lease was renewed, taken or lost.
+    Lease,
+    /// The postmaster ended.
+    ServerExited,
+    /// A job ended.
+    JobEnded,
+    /// Somebody asked through REST.
+    Request,
+    /// A signal.
+    Signal,
+    /// A moment that the last decision had named.
+    Appointment,
+    /// The safety net.
+    Tick,
+}
+
+impl Wake {
+    /// The label of the metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Wake::Start => "start",
+            Wake::Store => "store",
+            Wake::Lease => "lease",
+            Wake::ServerExited => "server_exited",
+            Wake::JobEnded => "job_ended",
+            Wake::Request => "request",
+            Wake::Signal => "signal",
+            Wake::Appointment => "appointment",
+            Wake::Tick => "tick",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Wake; 9] = [
+        Wake::Start,
+        Wake::Store,
+        Wake::Lease,
+        Wake::ServerExited,
+        Wake::JobEnded,
+        Wake::Request,
+        Wake::Signal,
+        Wake::Appointment,
+        Wake::Tick,
+    ];
+}
+
+/// What others ask of the loop, from outside its thread.
+#[derive(Debug)]
+pub enum Call {
+    /// A member asks for this node's promise.
+    Promise {
+        /// The term.
+        term: Term,
+        /// Where the answer goes. Dropped unanswered when the node could not settle in time.
+        answer: oneshot::Sender<Result<Vote, Refusal>>,
+    },
+    /// Read the files again (`POST /reload`, SIGHUP).
+    Reload,
+    /// Look at the store now: something was written there on somebody's behalf.
+    LookAgain,
+    /// Stop (SIGTERM, SIGINT).
+    Stop,
+}
+
+/// The way to the loop. Cheap to clone.
+pub type Calls = mpsc::UnboundedSender<Call>;
