@@ -1,8 +1,12 @@
 //! The shared store: the port through which everything reaches it, the names and spellings of its
 //! keys, and the real one, etcd.
 
+pub mod codec;
+pub mod keys;
 mod port;
+pub mod txns;
 
+pub use codec::decode;
 pub use port::{
     Change, Changes, Compare, LeaseId, Op, RawSnapshot, RawValue, Store, StoreError, Txn, TxnReply,
 };

@@ -1,0 +1,139 @@
+//! The transactions that agents make. Every change of the cluster's state stands here under a
+//! condition; only a member's own two keys are put without one.
+
+use bytes::Bytes;
+
+use super::{Compare, LeaseId, Op, Txn, codec, keys};
+use crate::cluster::{Baton, Guard, Member, Presence, Request};
+use crate::values::{MemberName, Revision};
+
+/// A put of a value without a lease.
+pub fn put(key: &str, value: Bytes) -> Op {
+    Op::Put(key.to_owned(), value, None)
+}
+
+/// A leader's writes: done only while the guard is still its own.
+pub fn guarded(guard: &Guard, ops: Vec<Op>) -> Txn {
+    let own = Compare::Value(keys::GUARD.to_owned(), codec::guard(guard));
+    Txn { compares: vec![own], ops }
+}
+
+/// A write to a key that is still at the revision it was read at; [`Revision::ABSENT`] for one that
+/// must not exist.
+pub fn replaced(key: &str, read_at: Revision, value: Bytes) -> Txn {
+    Txn { compares: vec![at(key, read_at)], ops: vec![put(key, value)] }
+}
+
+/// The deletion of a key that is still at the revision it was read at.
+pub fn deleted(key: &str, read_at: Revision) -> Txn {
+    Txn { compares: vec![at(key, read_at)], ops: vec![Op::Delete(key.to_owned())] }
+}
+
+/// A new request, or with `None` the end of one, over the one that was read.
+pub fn requested(read_at: Revision, request: Option<&Request>) -> Txn {
+    replaced(keys::FAILOVER, read_at, codec::request(request))
+}
+
+/// A renewal: the holder's next baton over its last. `restored` puts `leader` back where it is
+/// missing, and then asks that it still be missing.
+pub fn renewed(last: Revision, next: &Baton, restored: Option<LeaseId>) -> Txn {
+    let mut txn = replaced(keys::BATON, last, codec::baton(next));
+    if let Some(lease) = restored {
+        txn.compares.push(at(keys::LEADER, Revision::ABSENT));
+        txn.ops.push(leader_is(&next.holder, Some(lease)));
+    }
+    txn
+}
+
+/// A change of holder: by a race (over the revision that was seen unchanged, [`Revision::ABSENT`] for
+/// the first), or by name (over the giver's own). The guard and `leader` change with it, whatever
+/// lease `leader` hangs on.
+pub fn taken(seen: Revision, next: &Baton, lease: Option<LeaseId>) -> Txn {
+    let mut txn = replaced(keys::BATON, seen, codec::baton(next));
+    txn.ops.push(put(keys::GUARD, codec::guard(&next.guard())));
+    txn.ops.push(leader_is(&next.holder, lease));
+    txn
+}
+
+/// A release: the baton is marked as free, `leader` goes. The guard stays, so that what the holder
+/// still has under way is judged by its own term until the next one takes over.
+pub fn released(last: Revision, free: &Baton) -> Txn {
+    let mut txn = replaced(keys::BATON, last, codec::baton(free));
+    txn.ops.push(Op::Delete(keys::LEADER.to_owned()));
+    txn
+}
+
+/// A member's own record. Unconditional: nobody else writes it.
+pub fn own_member(me: &Member, lease: LeaseId) -> Txn {
+    let op = Op::Put(keys::member(&me.name), codec::member(me), Some(lease));
+    Txn { compares: Vec::new(), ops: vec![op] }
+}
+
+/// An agent's own presence. Unconditional: nobody else writes it.
+pub fn own_presence(me: &MemberName, presence: &Presence, lease: Option<LeaseId>) -> Txn {
+    let op = Op::Put(keys::agent(me), codec::presence(presence), lease);
+    Txn { compares: Vec::new(), ops: vec![op] }
+}
+
+fn at(key: &str, revision: Revision) -> Compare {
+    Compare::ModRevision(key.to_owned(), revision)
+}
+
+fn leader_is(name: &MemberName, lease: Option<LeaseId>) -> Op {
+    Op::Put(keys::LEADER.to_owned(), codec::leader(name), lease)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::BatonState;
+    use crate::values::{Incarnation, Term};
+
+    fn baton() -> Baton {
+        Baton {
+            term: Term(3),
+            incarnation: Incarnation(0xff),
+            holder: "pg-a".into(),
+            sequence: 1,
+            nonce: 2,
+            position: None,
+            state: BatonState::Held,
+        }
+    }
+
+    #[test]
+    fn every_write_of_cluster_state_has_a_condition() {
+        let (baton, at) = (baton(), Revision(5));
+        for txn in [
+            guarded(&baton.guard(), vec![put(keys::STATUS, codec::status(Default::default()))]),
+            replaced(keys::CONFIG, at, Bytes::new()),
+            deleted(keys::SYNC, at),
+            requested(Revision::ABSENT, None),
+            renewed(at, &baton, None),
+            renewed(at, &baton, Some(LeaseId(1))),
+            taken(at, &baton, None),
+            released(at, &baton),
+        ] {
+            assert!(!txn.compares.is_empty(), "{txn:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_holder_brings_its_guard_and_its_name_along() {
+        let txn = taken(Revision(5), &baton(), Some(LeaseId(9)));
+        let spelled = br#"{"term":3,"incarnation":"00000000000000ff"}"#;
+        let guard = Bytes::from_static(spelled);
+        assert!(txn.ops.contains(&put(keys::GUARD, guard.clone())));
+        let leader = Op::Put("leader".to_owned(), "pg-a".into(), Some(LeaseId(9)));
+        assert!(txn.ops.contains(&leader));
+        let compares = guarded(&baton().guard(), Vec::new()).compares;
+        assert_eq!(compares, [Compare::Value(keys::GUARD.to_owned(), guard)]);
+    }
+
+    #[test]
+    fn leader_is_put_back_only_where_it_is_missing() {
+        let txn = renewed(Revision(5), &baton(), Some(LeaseId(9)));
+        assert!(txn.compares.contains(&at(keys::LEADER, Revision::ABSENT)));
+        assert_eq!(renewed(Revision(5), &baton(), None).ops.len(), 1);
+    }
+}
