@@ -2,6 +2,8 @@
 //!
 //! `docs/ARCHITECTURE.md` is the map of this code.
 
+pub mod act;
+pub mod agent;
 pub mod cluster;
 pub mod config;
 pub mod dcs;

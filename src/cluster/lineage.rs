@@ -1,6 +1,7 @@
 //! The record of promotions: which timeline came from which, where, and in whose term. It decides
 //! what a position is worth; the number of a timeline alone decides nothing.
 
+use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Term, Timeline, WalPosition};
 
 /// One timeline's end as a server's own history file tells it.
@@ -96,6 +97,20 @@ impl Lineage {
         path
     }
 
+    /// The finished timelines of the path, oldest first: which, where it was left, and by which
+    /// promotion.
+    pub fn finished(&self) -> Vec<(Timeline, Lsn, &Promotion)> {
+        let path = self.path();
+        let ends = path.iter().zip(path.iter().skip(1));
+        ends.filter_map(|((timeline, left_at), (next, _))| {
+            let done =
+                |one: &&Promotion| one.timeline == *next && one.state == PromotionState::Done;
+            let by = self.promotions.iter().rev().find(done)?;
+            Some((*timeline, (*left_at)?, by))
+        })
+        .collect()
+    }
+
     /// What a position is worth.
     pub fn standing(&self, position: WalPosition) -> Standing {
         let path = self.path();
@@ -127,21 +142,16 @@ impl Lineage {
         self
     }
 
-    /// The ids after `parent` that must not be used again.
+    /// The ids between `parent` and the next promotion's: none of them may be used again.
     pub fn burnt_after(&self, parent: Timeline) -> Vec<Timeline> {
-        let mut burnt: Vec<Timeline> = self
-            .promotions
-            .iter()
-            .map(|promotion| promotion.timeline)
-            .filter(|timeline| *timeline > parent)
-            .collect();
-        burnt.sort_unstable();
-        burnt.dedup();
-        burnt
+        (parent.0 + 1..self.next_timeline(parent).0).map(Timeline).collect()
     }
 
     /// The id that the next promotion from `parent` is to get.
     pub fn next_timeline(&self, parent: Timeline) -> Timeline {
+        if planted(Mutant::BurntTimelineAgain) {
+            return parent.next();
+        }
         self.promotions
             .iter()
             .map(|promotion| promotion.timeline)

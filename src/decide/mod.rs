@@ -20,7 +20,7 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
-pub use seat::{LeaseSight, Sight, seat};
+pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
 };

@@ -1,0 +1,199 @@
+//! One effect, one function call.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::context::{Context, Note};
+use super::lease::LeaseError;
+use super::ports::Ports;
+use super::{election, promotion, records};
+use crate::dcs::StoreError;
+use crate::decide::Effect;
+use crate::postgres::{Server, ServerError};
+use crate::values::Clock;
+
+/// Why an effect failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EffectError {
+    /// The store did not do its part.
+    #[error("the store did not take the write")]
+    Store(#[source] StoreError),
+    /// A guarded or conditional write found something else in the store.
+    #[error("{0} has changed meanwhile")]
+    Conflict(&'static str),
+    /// The lease's task refused.
+    #[error("the lease could not be changed")]
+    Lease(#[source] LeaseError),
+    /// The server did not do its part.
+    #[error("the server did not do it")]
+    Server(#[source] ServerError),
+    /// It could not be written down.
+    #[error("the journal could not be written")]
+    Journal(#[source] std::io::Error),
+    /// It must not be done now.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<ServerError> for EffectError {
+    fn from(error: ServerError) -> Self {
+        EffectError::Server(error)
+    }
+}
+
+impl From<StoreError> for EffectError {
+    fn from(error: StoreError) -> Self {
+        EffectError::Store(error)
+    }
+}
+
+impl From<LeaseError> for EffectError {
+    fn from(error: LeaseError) -> Self {
+        EffectError::Lease(error)
+    }
+}
+
+impl From<std::io::Error> for EffectError {
+    fn from(error: std::io::Error) -> Self {
+        EffectError::Journal(error)
+    }
+}
+
+/// Carries the effects out, in order; stops at the first failure, and says which it was.
+///
+/// # Errors
+/// The first failure.
+pub async fn carry_out<P: Ports>(
+    context: Rc<Context<P>>,
+    effects: Vec<Effect>,
+) -> Result<(), EffectError> {
+    for effect in &effects {
+        let started = context.clock.now();
+        let result = run(&context, effect).await;
+        let took = context.clock.now().since(started);
+        match &result {
+            Ok(()) => tracing::debug!(effect = name(effect), ?took, "done"),
+            Err(error) => {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(effect = name(effect), ?took, error, "failed");
+            }
+        }
+        result?;
+    }
+    Ok(())
+}
+
+async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), EffectError> {
+    match effect {
+        Effect::ClaimInitialize => records::claim_initialize(context).await,
+        Effect::DropClaim => records::drop_claim(context).await,
+        Effect::Begin(step) => Ok(context.notebook.step(Some(*step)).await?),
+        Effect::Finish => Ok(context.notebook.step(None).await?),
+        Effect::InitializeData => Ok(context.server.initialize().await.map(drop)?),
+        Effect::RemoveData => Ok(context.server.remove_data().await?),
+        Effect::CreateAccounts => Ok(context.server.create_accounts().await?),
+        Effect::FinishBootstrap => records::finish_bootstrap(context).await,
+        Effect::CollectVotes { term, baton } => {
+            election::collect_votes(context, *term, *baton).await
+        }
+        Effect::Promise { term } => election::promise(context, *term).await,
+        Effect::RefusePromise(refusal) => {
+            election::refuse(context, refusal);
+            Ok(())
+        }
+        Effect::TakeBaton { baton, term } => {
+            context.notebook.promise(*term).await?;
+            Ok(context.lease.take(*baton, *term).await.map(drop)?)
+        }
+        Effect::AcceptOffer => promotion::accept(context).await,
+        Effect::RaiseTerm(term) => Ok(context.lease.raise(*term).await?),
+        Effect::RecordIntent { known } => promotion::record_intent(context, known).await,
+        Effect::Promote => promotion::promote(context).await,
+        Effect::RecordPromotion => promotion::record_done(context).await,
+        Effect::Start { start_as, within } => promotion::start(context, start_as, *within).await,
+        Effect::Stop { mode, within } => promotion::stop(context, *mode, *within).await,
+        Effect::Kill => promotion::kill(context).await,
+        Effect::Release => promotion::release(context).await,
+        Effect::AwaitReceived { candidate, within } => {
+            promotion::await_received(context, candidate, *within).await
+        }
+        Effect::Offer { to, incarnation } => {
+            promotion::offer(context, to.clone(), *incarnation).await
+        }
+        Effect::AnswerRequest(outcome) => records::answer_request(context, outcome).await,
+        Effect::Follow(upstream) => {
+            context.standing_vote.replace(None);
+            Ok(context.server.follow(upstream.as_ref()).await?)
+        }
+        Effect::CopyFrom(source) => {
+            let notes = context.notes.clone();
+            let tell = move |progress| {
+                let _ = notes.send(Note::Copy(progress));
+            };
+            Ok(context.server.copy_from(source, tell).await?)
+        }
+        Effect::RecoverAlone => Ok(context.server.recover_alone().await?),
+        Effect::Rewind(source) => Ok(context.server.rewind(source).await?),
+        Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
+        Effect::ArrangeSlots { wanted, unwanted } => {
+            Ok(context.server.arrange_slots(wanted, unwanted).await?)
+        }
+        Effect::WriteStatus(lsn) => records::write_status(context, *lsn).await,
+        Effect::WriteHistory => records::write_history(context).await,
+        Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
+        Effect::RepairConfig => records::repair_config(context).await,
+        Effect::Leave => {
+            context.note(Note::Leave(None));
+            Ok(())
+        }
+        Effect::Exit(why) => {
+            context.note(Note::Leave(Some(why.clone())));
+            Ok(())
+        }
+    }
+}
+
+/// A checkpoint of a large, busy server takes minutes; only a hung one takes longer than this.
+const A_LONG_CHECKPOINT: Duration = Duration::from_secs(3600);
+
+/// The effect's name, for the log.
+fn name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::ClaimInitialize => "claim initialize",
+        Effect::DropClaim => "drop the claim",
+        Effect::Begin(_) => "begin",
+        Effect::Finish => "finish",
+        Effect::InitializeData => "initdb",
+        Effect::RemoveData => "remove data",
+        Effect::CreateAccounts => "create accounts",
+        Effect::FinishBootstrap => "finish bootstrap",
+        Effect::CollectVotes { .. } => "collect votes",
+        Effect::Promise { .. } => "promise",
+        Effect::RefusePromise(_) => "refuse a promise",
+        Effect::TakeBaton { .. } => "take the baton",
+        Effect::AcceptOffer => "accept the offer",
+        Effect::RaiseTerm(_) => "raise the term",
+        Effect::RecordIntent { .. } => "record the intent",
+        Effect::Promote => "promote",
+        Effect::RecordPromotion => "record the promotion",
+        Effect::Start { .. } => "start",
+        Effect::Stop { .. } => "stop",
+        Effect::Kill => "kill",
+        Effect::Release => "release",
+        Effect::AwaitReceived { .. } => "await the candidate",
+        Effect::Offer { .. } => "offer",
+        Effect::AnswerRequest(_) => "answer the request",
+        Effect::Follow(_) => "follow",
+        Effect::CopyFrom(_) => "copy",
+        Effect::RecoverAlone => "recover alone",
+        Effect::Rewind(_) => "rewind",
+        Effect::Checkpoint => "checkpoint",
+        Effect::ArrangeSlots { .. } => "arrange slots",
+        Effect::WriteStatus(_) => "write status",
+        Effect::WriteHistory => "write history",
+        Effect::RepairInitialize(_) => "repair initialize",
+        Effect::RepairConfig => "repair config",
+        Effect::Leave => "leave",
+        Effect::Exit(_) => "exit",
+    }
+}

@@ -1,0 +1,136 @@
+//! Promises: this node's own, and asking the others for theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::context::{Context, Note};
+use super::effects::EffectError;
+use super::ports::Ports;
+use crate::cluster::{Ballot, Refusal, State, Vote};
+use crate::mutants::{Mutant, planted};
+use crate::observe::{Ask, Peer, Peers};
+use crate::postgres::Server;
+use crate::values::{Clock, Revision, Term};
+
+/// A voter needs this long at the most; who needs longer is heard in the next round.
+const ONE_ROUND: Duration = Duration::from_millis(500);
+/// How long the former holder is waited for once everybody else has answered: it is probably gone.
+const FOR_THE_FORMER_HOLDER: Duration = Duration::from_millis(20);
+
+/// Promises the term, and tells whoever asked where this node stands.
+pub async fn promise<P: Ports>(context: &Context<P>, term: Term) -> Result<(), EffectError> {
+    vote(context, term).await.map(drop)
+}
+
+/// Writes the promise down, stops receiving, finishes replay; the vote is then good for everybody
+/// who asks for this term, until this node receives again.
+async fn vote<P: Ports>(context: &Context<P>, term: Term) -> Result<Vote, EffectError> {
+    context.notebook.promise(term).await?;
+    let within = context.settings().times.one_try.min(ONE_ROUND);
+    let (position, ancestors) = if planted(Mutant::VoteWhileReceiving) {
+        match context.server.look(within).await.state {
+            State::Standby(facts) => (facts.position(), facts.ancestors),
+            _ => return Err(EffectError::Refused("not a standby".to_owned())),
+        }
+    } else {
+        let settled = context.server.settle(within).await?;
+        (settled.position, settled.ancestors)
+    };
+    let me = context.me();
+    let vote = Vote {
+        name: me.name.clone(),
+        position,
+        ancestors,
+        may_lead: me.may_lead,
+        priority: me.priority,
+    };
+    context.standing_vote.replace(Some((term, vote.clone())));
+    answer_all(context, term, &vote);
+    Ok(vote)
+}
+
+/// Answers everybody who waits for a promise of at most this term.
+fn answer_all<P: Ports>(context: &Context<P>, term: Term, vote: &Vote) {
+    let waiting = context.promise_answers.take();
+    for (asked, answer) in waiting {
+        if asked <= term {
+            // Whoever asked may have given up; the promise stands all the same.
+            let _ = answer.send(Ok(vote.clone()));
+        } else {
+            context.promise_answers.borrow_mut().push((asked, answer));
+        }
+    }
+}
+
+/// Answers everybody who waits for a promise with a refusal.
+pub fn refuse<P: Ports>(context: &Context<P>, refusal: &Refusal) {
+    for (_, answer) in context.promise_answers.take() {
+        let _ = answer.send(Err(refusal.clone()));
+    }
+}
+
+/// Asks all members at once, and takes part itself.
+pub async fn collect_votes<P: Ports>(
+    context: &Context<P>,
+    term: Term,
+    baton: Revision,
+) -> Result<(), EffectError> {
+    let asked_at = context.clock.now();
+    let cluster = context.cluster();
+    let me = context.me();
+    let former = cluster.baton.as_ref().map(|baton| baton.value.holder.clone());
+    let within = context.settings().times.one_try.min(ONE_ROUND);
+    let ask = Ask { term, candidate: me.name.clone() };
+    let mut questions = FuturesUnordered::new();
+    for member in cluster.members.values().filter(|member| member.name != me.name) {
+        let Some(api_url) = member.api_url.clone() else { continue };
+        let peer = Peer { name: member.name.clone(), api_url };
+        let ask = &ask;
+        questions.push(async move {
+            let answer = context.peers.promise(&peer, ask, within).await;
+            (peer.name, answer)
+        });
+    }
+    let (mut votes, mut refusals, mut silent) = (Vec::new(), Vec::new(), Vec::new());
+    let mut open: Vec<_> = cluster
+        .members
+        .values()
+        .filter(|member| member.name != me.name && member.api_url.is_some())
+        .map(|member| member.name.clone())
+        .collect();
+    let own = vote(context, term);
+    tokio::pin!(own);
+    let mut own_vote = None;
+    while own_vote.is_none() || !open.is_empty() {
+        let only_former =
+            own_vote.is_some() && open.iter().all(|name| Some(name) == former.as_ref());
+        let patience = if only_former { FOR_THE_FORMER_HOLDER } else { within };
+        tokio::select! {
+            biased;
+            mine = &mut own, if own_vote.is_none() => own_vote = Some(mine?),
+            Some((name, answer)) = questions.next() => {
+                open.retain(|one| *one != name);
+                match answer {
+                    Ok(Ok(vote)) => votes.push(vote),
+                    Ok(Err(refusal)) => refusals.push((name, refusal)),
+                    Err(error) => {
+                        tracing::debug!(error = &error as &dyn std::error::Error, "no vote");
+                        silent.push(name);
+                    }
+                }
+            }
+            () = tokio::time::sleep(patience), if own_vote.is_some() => break,
+        }
+    }
+    silent.extend(open);
+    votes.extend(own_vote);
+    let (before, rounds) = context.rounds.get();
+    let round = if before == baton { rounds + 1 } else { 1 };
+    context.rounds.set((baton, round));
+    let ballot = Ballot { term, baton, asked_at, round, votes, refusals, silent };
+    context.note(Note::Ballot(Arc::new(ballot)));
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What this node writes down beside its data directory, so that it survives the agent: the terms it
+//! has promised, and the destructive step that is under way.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use std::cell::RefCell;
+
+use crate::decide::{Journal, Unfinished};
+use crate::values::Term;
+
+/// Where the journal is kept.
+pub trait JournalFile {
+    /// Writes the journal down for good: on return it survives a power failure.
+    ///
+    /// # Errors
+    /// When it does not: then nothing may be promised on its strength.
+    fn save(&self, journal: &Journal) -> impl Future<Output = std::io::Result<()>>;
+}
+
+/// The journal in memory and on disk; the disk comes first.
+pub struct Notebook<F> {
+    file: F,
+    current: Rc<RefCell<Journal>>,
+}
+
+impl<F: JournalFile> Notebook<F> {
+    /// Starts from what was found on disk.
+    pub fn new(file: F, found: Journal) -> Self {
+        Self { file, current: Rc::new(RefCell::new(found)) }
+    }
+
+    /// What is written down.
+    pub fn read(&self) -> Journal {
+        self.current.borrow().clone()
+    }
+
+    /// Promises a term. Promising an earlier one again changes nothing.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn promise(&self, term: Term) -> std::io::Result<()> {
+        let current = self.read();
+        if current.promised >= term {
+            return Ok(());
+        }
+        self.write(Journal { promised: term, ..current }).await
+    }
+
+    /// A destructive step begins, or (with `None`) is finished.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn step(&self, unfinished: Option<Unfinished>) -> std::io::Result<()> {
+        let current = self.read();
+        if current.unfinished == unfinished {
+            return Ok(());
+        }
+        self.write(Journal { unfinished, ..current }).await
+    }
+
+    async fn write(&self, journal: Journal) -> std::io::Result<()> {
+        self.file.save(&journal).await?;
+        *self.current.borrow_mut() = journal;
+        Ok(())
+    }
+}

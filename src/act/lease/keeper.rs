@@ -1,0 +1,446 @@
+//! The task that holds the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::Pulse;
+use super::exposure::{Exposure, Fence};
+use super::orders::{LeaseError, Order, What};
+use super::tries::Tries;
+use crate::cluster::{Baton, BatonState, Versioned};
+use crate::dcs::{LeaseId, Store, Txn, decode, txns};
+use crate::decide::{HeldLease, LeaseSight, Sight};
+use crate::mutants::{Mutant, planted};
+use crate::publish::Metrics;
+use crate::values::{
+    Clock, Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Revision, WalPosition,
+};
+
+/// What the task is made of.
+pub struct KeeperParts<S, C, F> {
+    /// A store with connections of its own.
+    pub store: S,
+    /// The clock.
+    pub clock: C,
+    /// The fence, through the mark of what may accept writes.
+    pub exposure: Exposure<F>,
+    /// This member.
+    pub name: MemberName,
+    /// This start of its agent.
+    pub incarnation: Incarnation,
+    /// Where nonces come from.
+    pub nonces: Box<dyn FnMut() -> u64 + Send>,
+    /// The durations in force.
+    pub times: watch::Receiver<LeaseTimes>,
+    /// The loop's sign of life.
+    pub pulse: Pulse,
+    /// What the store showed.
+    pub sight: watch::Receiver<Option<Arc<Sight>>>,
+    /// The etcd lease for the `leader` key that Patroni's readers look at.
+    pub display: watch::Receiver<Option<LeaseId>>,
+    /// The loop's orders.
+    pub orders: mpsc::UnboundedReceiver<Order>,
+    /// Where the lease is shown.
+    pub shown: watch::Sender<LeaseSight>,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// A lease that is held: the baton as it was last written, at its revision, until the deadline.
+#[derive(Clone, Debug)]
+struct Held {
+    baton: Baton,
+    revision: Revision,
+    deadline: LeaseDeadline,
+}
+
+/// The task that holds the lease.
+pub struct Keeper<S, C, F> {
+    parts: KeeperParts<S, C, F>,
+    held: Option<Held>,
+    open: Tries,
+    renew_at: Monotonic,
+}
+
+/// What became of one write of the baton.
+enum Written {
+    /// It is ours, by the write sent at this moment.
+    Ours(Revision, Monotonic),
+    /// It is somebody else's, at this revision.
+    Foreign(Revision),
+    /// Not known yet.
+    Unknown,
+}
+
+impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
+    /// A task that holds nothing yet.
+    pub fn new(parts: KeeperParts<S, C, F>) -> Self {
+        Self { parts, held: None, open: Tries::default(), renew_at: Monotonic::ZERO }
+    }
+
+    /// Renews and obeys until the orders end.
+    pub async fn run(mut self) {
+        loop {
+            let due = match &self.held {
+                Some(_) => self.renew_at.since(self.now()),
+                None => Duration::MAX / 4,
+            };
+            tokio::select! {
+                biased;
+                order = self.parts.orders.recv() => match order {
+                    Some(order) => self.obey(order).await,
+                    None => return,
+                },
+                () = tokio::time::sleep(due.min(Duration::from_secs(3600))) => {
+                    if self.held.is_some() && self.renew_at <= self.now() {
+                        self.renew().await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Monotonic {
+        self.parts.clock.now()
+    }
+
+    fn times(&self) -> LeaseTimes {
+        *self.parts.times.borrow()
+    }
+
+    async fn obey(&mut self, order: Order) {
+        let result = match order.what {
+            What::Take { baton, term } => self.take(baton, term).await.map(Some),
+            What::Accept => self.accept().await.map(Some),
+            What::Raise(term) => self.raise(term).await.map(|()| None),
+            What::Release(position) => self.release(position).await.map(|()| None),
+            What::Offer { to, incarnation, position } => {
+                self.offer(to, incarnation, position).await.map(|()| None)
+            }
+        };
+        // Whoever ordered may have been dropped meanwhile; the lease shows itself all the same.
+        let _ = order.answer.send(result);
+    }
+
+    fn fresh(&mut self, term: crate::values::Term, state: BatonState) -> Baton {
+        Baton {
+            term,
+            incarnation: self.parts.incarnation,
+            holder: self.parts.name.clone(),
+            sequence: 1,
+            nonce: (self.parts.nonces)(),
+            position: self.parts.pulse.position(),
+            state,
+        }
+    }
+
+    async fn take(
+        &mut self,
+        seen: Revision,
+        term: crate::values::Term,
+    ) -> Result<LeaseDeadline, LeaseError> {
+        let mut baton = self.fresh(term, BatonState::Held);
+        // The former holder's position bounds what may be lost until this one has its own.
+        if baton.position.is_none() {
+            baton.position = self.seen().and_then(|seen| seen.value.position);
+        }
+        let lease = *self.parts.display.borrow();
+        let txn = txns::taken(seen, &baton, lease);
+        self.become_holder(baton, txn).await
+    }
+
+    async fn accept(&mut self) -> Result<LeaseDeadline, LeaseError> {
+        let offered = self
+            .seen()
+            .filter(|seen| seen.value.state == BatonState::Offered && self.is_mine(&seen.value));
+        let Some(offered) = offered else { return Err(LeaseError::NotHeld) };
+        let mut baton = self.fresh(offered.value.term, BatonState::Held);
+        baton.position = offered.value.position;
+        let txn = txns::renewed(offered.revision, &baton, None);
+        self.become_holder(baton, txn).await
+    }
+
+    async fn become_holder(&mut self, baton: Baton, txn: Txn) -> Result<LeaseDeadline, LeaseError> {
+        self.open.clear();
+        let mut written = self.write(&baton, txn).await;
+        let until = self.now() + self.times().ttl;
+        while matches!(written, Written::Unknown) && self.now() < until {
+            written = self.look_up().await;
+        }
+        match written {
+            Written::Ours(revision, sent_at) => {
+                let deadline = self.deadline(sent_at);
+                if deadline.has_passed(self.now()) {
+                    return Err(LeaseError::TooLate);
+                }
+                self.hold(Held { baton, revision, deadline });
+                Ok(deadline)
+            }
+            Written::Foreign(_) => Err(LeaseError::Conflict),
+            Written::Unknown => Err(LeaseError::Unresolved),
+        }
+    }
+
+    async fn raise(&mut self, term: crate::values::Term) -> Result<(), LeaseError> {
+        let held = self.held.clone().ok_or(LeaseError::NotHeld)?;
+        let mut baton = held.baton.clone();
+        baton.term = term;
+        baton.sequence += 1;
+        baton.nonce = (self.parts.nonces)();
+        let lease = *self.parts.display.borrow();
+        let txn = txns::taken(held.revision, &baton, lease);
+        let written = self.write(&baton, txn).await;
+        self.settle(written, baton);
+        let raised = self.held.as_ref().is_some_and(|held| held.baton.term == term);
+        if raised { Ok(()) } else { Err(LeaseError::Unresolved) }
+    }
+
+    async fn release(&mut self, position: Option<WalPosition>) -> Result<(), LeaseError> {
+        let seen = self.seen().filter(|seen| self.is_mine(&seen.value));
+        let (mut baton, revision) = match (&self.held, seen) {
+            (Some(held), _) => (held.baton.clone(), held.revision),
+            // A lease that ran out, or an offer that cannot be used: still ours to give up.
+            (None, Some(seen)) => (seen.value, seen.revision),
+            (None, None) => return Err(LeaseError::NotHeld),
+        };
+        baton.state = BatonState::Released;
+        baton.nonce = (self.parts.nonces)();
+        baton.sequence += 1;
+        baton.position = position.or(baton.position);
+        let txn = txns::released(revision, &baton);
+        self.give_away(baton, txn).await
+    }
+
+    async fn offer(
+        &mut self,
+        to: MemberName,
+        incarnation: Incarnation,
+        position: Option<WalPosition>,
+    ) -> Result<(), LeaseError> {
+        let held = self.held.clone().ok_or(LeaseError::NotHeld)?;
+        let baton = Baton {
+            term: held.baton.term.next(),
+            incarnation,
+            holder: to,
+            sequence: 1,
+            nonce: (self.parts.nonces)(),
+            position: position.or(held.baton.position),
+            state: BatonState::Offered,
+        };
+        let txn = txns::taken(held.revision, &baton, *self.parts.display.borrow());
+        self.give_away(baton, txn).await
+    }
+
+    /// Writes a baton that ends this holding. A result that is not known is looked up before anything
+    /// else happens; while it is not known, this agent holds nothing.
+    async fn give_away(&mut self, baton: Baton, txn: Txn) -> Result<(), LeaseError> {
+        let before = self.held.clone();
+        let mut written = self.write(&baton, txn).await;
+        let until = self.now() + self.times().ttl;
+        while matches!(written, Written::Unknown) && self.now() < until {
+            written = self.look_up().await;
+        }
+        match written {
+            Written::Ours(..) => {
+                self.drop_hold();
+                Ok(())
+            }
+            Written::Foreign(revision)
+                if before.as_ref().is_some_and(|b| b.revision == revision) =>
+            {
+                Err(LeaseError::Unresolved)
+            }
+            Written::Foreign(revision) => {
+                self.lose(revision);
+                Err(LeaseError::Conflict)
+            }
+            Written::Unknown => {
+                self.drop_hold();
+                Err(LeaseError::Unresolved)
+            }
+        }
+    }
+
+    async fn renew(&mut self) {
+        let times = self.times();
+        self.renew_at = self.now() + times.renewal_period;
+        let Some(held) = self.held.clone() else { return };
+        if held.deadline.has_passed(self.now()) {
+            self.lapse();
+            return;
+        }
+        if self.now().since(self.parts.pulse.last()) > times.proof_of_life {
+            warn!("the loop shows no sign of life: the lease is not renewed");
+            self.parts.metrics.renewal("stuck");
+            return;
+        }
+        let leader = self.parts.sight.borrow().as_ref().map(|sight| sight.cluster.leader.clone());
+        let missing = matches!(leader, Some(None));
+        if let Some(Some(leader)) = leader
+            && leader.value != self.parts.name
+            && leader.revision > held.revision
+        {
+            warn!(leader = %leader.value, "the leader key names somebody else: the lease is lost");
+            self.lose(leader.revision);
+            return;
+        }
+        let mut baton = held.baton.clone();
+        baton.sequence += 1;
+        baton.nonce = (self.parts.nonces)();
+        baton.position = self.parts.pulse.position().or(baton.position);
+        let restored = if missing { *self.parts.display.borrow() } else { None };
+        let txn = txns::renewed(held.revision, &baton, restored);
+        let written = self.write(&baton, txn).await;
+        self.settle(written, baton);
+    }
+
+    /// Takes in what became of a renewal.
+    fn settle(&mut self, written: Written, baton: Baton) {
+        let Some(held) = self.held.clone() else { return };
+        match written {
+            Written::Ours(revision, sent_at) => {
+                let deadline = self.deadline(sent_at);
+                if held.deadline.has_passed(self.now()) {
+                    self.parts.metrics.renewal("late");
+                    self.lapse();
+                    return;
+                }
+                self.parts.metrics.renewal("renewed");
+                let deadline = deadline.max(held.deadline);
+                self.hold(Held { baton, revision, deadline });
+            }
+            // Still what this agent wrote last: only the missing `leader` had come back meanwhile.
+            Written::Foreign(revision) if revision == held.revision => {
+                self.renew_at = self.now();
+            }
+            Written::Foreign(revision) => {
+                self.parts.metrics.renewal("lost");
+                self.lose(revision);
+            }
+            Written::Unknown => {
+                self.parts.metrics.renewal("unanswered");
+                self.renew_at = self.now();
+                if held.deadline.has_passed(self.now()) {
+                    self.lapse();
+                }
+            }
+        }
+    }
+
+    /// One try at writing the baton, and where the answer is not clear, one at reading it back.
+    async fn write(&mut self, baton: &Baton, txn: Txn) -> Written {
+        let within = self.times().one_try;
+        let sent_at = self.now();
+        self.open.add(baton.nonce, sent_at);
+        let result = self.parts.store.commit(txn, within).await;
+        self.parts.metrics.store("renew", self.now().since(sent_at), result.is_ok());
+        match result {
+            Ok(reply) if reply.succeeded => {
+                self.open.clear();
+                let from = if planted(Mutant::DeadlineFromReply) { self.now() } else { sent_at };
+                Written::Ours(reply.revision, from)
+            }
+            Ok(_) => self.look_up().await,
+            Err(error) => {
+                if planted(Mutant::KeepaliveAsProof) && self.keepalive_says_yes(sent_at).await {
+                    return Written::Unknown;
+                }
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the lease was not renewed this time"
+                );
+                // An answer in no time at all must not turn this into a busy loop.
+                let spent = self.now().since(sent_at);
+                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
+                Written::Unknown
+            }
+        }
+    }
+
+    async fn keepalive_says_yes(&mut self, sent_at: Monotonic) -> bool {
+        let lease = *self.parts.display.borrow();
+        let Some(lease) = lease else { return false };
+        let kept = self.parts.store.keep_lease(lease, self.times().one_try).await.is_ok();
+        if kept && let Some(mut held) = self.held.clone() {
+            held.deadline = self.deadline(sent_at).max(held.deadline);
+            self.hold(held);
+        }
+        kept
+    }
+
+    /// Reads the baton, linearizably, and recognises what this agent wrote.
+    async fn look_up(&mut self) -> Written {
+        let within = self.times().one_try;
+        let asked_at = self.now();
+        let snapshot = match self.parts.store.read_all(within).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the baton could not be read back");
+                let spent = self.now().since(asked_at);
+                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
+                return Written::Unknown;
+            }
+        };
+        let (cluster, _) = decode(&snapshot);
+        let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
+        let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
+        match self.open.sent_at(found.value.nonce) {
+            Some(sent_at) => {
+                self.open.clear();
+                Written::Ours(found.revision, sent_at)
+            }
+            None if by_name => Written::Ours(found.revision, asked_at),
+            None => Written::Foreign(found.revision),
+        }
+    }
+
+    fn deadline(&self, sent_at: Monotonic) -> LeaseDeadline {
+        let deadline = self.times().deadline(sent_at);
+        if planted(Mutant::DeadlineAnHourLate) {
+            return LeaseDeadline::at(deadline.moment() + Duration::from_secs(3600));
+        }
+        deadline
+    }
+
+    fn seen(&self) -> Option<Versioned<Baton>> {
+        self.parts.sight.borrow().as_ref().and_then(|sight| sight.cluster.baton.clone())
+    }
+
+    fn is_mine(&self, baton: &Baton) -> bool {
+        let by_name = planted(Mutant::OwnerByName) && baton.holder == self.parts.name;
+        baton.incarnation == self.parts.incarnation || by_name
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.parts.exposure.extend(held.deadline);
+        let lease =
+            HeldLease { term: held.baton.term, deadline: held.deadline, revision: held.revision };
+        if self.held.is_none() {
+            self.renew_at = self.now() + self.times().renewal_period;
+            info!(term = %held.baton.term, "the lease is held");
+        }
+        self.held = Some(held);
+        self.parts.shown.send_replace(LeaseSight { held: Some(lease), lost_at: None });
+    }
+
+    fn drop_hold(&mut self) {
+        self.held = None;
+        self.open.clear();
+        self.parts.shown.send_replace(LeaseSight::default());
+    }
+
+    fn lapse(&mut self) {
+        warn!("the lease ran out before it could be renewed");
+        self.drop_hold();
+    }
+
+    fn lose(&mut self, to: Revision) {
+        warn!(revision = %to, "the baton is somebody else's");
+        self.held = None;
+        self.open.clear();
+        self.parts.shown.send_replace(LeaseSight { held: None, lost_at: Some(to) });
+    }
+}

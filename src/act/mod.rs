@@ -1,0 +1,18 @@
+//! Carrying out decisions: one function for each effect, in the order given, stopping at the first
+//! failure. Chooses nothing.
+
+mod context;
+mod effects;
+mod election;
+mod journal;
+pub mod lease;
+mod ports;
+mod presence;
+mod promotion;
+mod records;
+
+pub use context::{Context, Note};
+pub use effects::{EffectError, carry_out};
+pub use journal::{JournalFile, Notebook};
+pub use ports::Ports;
+pub use presence::{Publisher, Wanted};

@@ -1,0 +1,139 @@
+//! Publishing what this member says of itself: its own two keys on a lease of their own, and the
+//! lease that the `leader` key is displayed on. Proves nothing to anybody, so it may be late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::cluster::{Member, Presence};
+use crate::dcs::{LeaseId, Store, StoreError, txns};
+use crate::values::{Clock, LeaseTimes, MemberName, Monotonic};
+
+/// What the loop wants published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// The member's record.
+    pub member: Member,
+    /// The agent's presence.
+    pub presence: Presence,
+}
+
+/// The task that publishes.
+pub struct Publisher<S, C> {
+    /// The store.
+    pub store: S,
+    /// The clock.
+    pub clock: C,
+    /// This member.
+    pub name: MemberName,
+    /// The durations in force.
+    pub times: watch::Receiver<LeaseTimes>,
+    /// What is wanted; `None` before the first turn.
+    pub wanted: watch::Receiver<Option<Arc<Wanted>>>,
+    /// Where the lease for the `leader` key is shown.
+    pub display: watch::Sender<Option<LeaseId>>,
+}
+
+/// What was written, and with which lease.
+#[derive(Default)]
+struct Written {
+    lease: Option<LeaseId>,
+    wanted: Option<Arc<Wanted>>,
+    wrote_at: Monotonic,
+    kept_at: Monotonic,
+}
+
+/// A standby's position alone changes all the time; it is published this often, in renewal periods.
+const POSITION_EVERY: u32 = 2;
+
+impl<S: Store, C: Clock> Publisher<S, C> {
+    /// Publishes until what is wanted ends.
+    pub async fn run(mut self) {
+        let mut written = Written::default();
+        loop {
+            let pause = match self.step(&mut written).await {
+                Ok(()) => self.times.borrow().renewal_period,
+                Err(error) => {
+                    debug!(error = &error as &dyn std::error::Error, "not published this time");
+                    if matches!(error, StoreError::NoSuchLease) {
+                        written = Written::default();
+                        self.display.send_replace(None);
+                    }
+                    if matches!(error, StoreError::Denied(_)) {
+                        warn!(error = &error as &dyn std::error::Error, "not published");
+                    }
+                    self.times.borrow().one_try / 5
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = self.wanted.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn step(&mut self, written: &mut Written) -> Result<(), StoreError> {
+        let times = *self.times.borrow();
+        let within = times.one_try;
+        let now = self.clock.now();
+        let lease = match written.lease {
+            Some(lease) => lease,
+            None => {
+                let lease = self.store.grant_lease(times.ttl * 2, within).await?;
+                written.lease = Some(lease);
+                written.kept_at = now;
+                lease
+            }
+        };
+        if self.display.borrow().is_none() {
+            let display = self.store.grant_lease(times.ttl * 4, within).await?;
+            self.display.send_replace(Some(display));
+        }
+        if now.since(written.kept_at) >= times.ttl / 2 {
+            self.store.keep_lease(lease, within).await?;
+            let display = *self.display.borrow();
+            if let Some(display) = display
+                && let Err(StoreError::NoSuchLease) = self.store.keep_lease(display, within).await
+            {
+                self.display.send_replace(None);
+            }
+            written.kept_at = now;
+        }
+        let wanted = self.wanted.borrow_and_update().clone();
+        let Some(wanted) = wanted else { return Ok(()) };
+        if !is_due(written, &wanted, now, times.renewal_period * POSITION_EVERY) {
+            return Ok(());
+        }
+        let before = written.wanted.as_ref();
+        if before.is_none_or(|before| before.presence != wanted.presence) {
+            let txn = txns::own_presence(&self.name, &wanted.presence, Some(lease));
+            self.store.commit(txn, within).await?;
+        }
+        if before.is_none_or(|before| before.member != wanted.member) {
+            self.store.commit(txns::own_member(&wanted.member, lease), within).await?;
+        }
+        written.wanted = Some(wanted);
+        written.wrote_at = now;
+        Ok(())
+    }
+}
+
+/// A change of substance is published at once, a mere change of position now and then.
+fn is_due(written: &Written, wanted: &Wanted, now: Monotonic, positions_every: Duration) -> bool {
+    let Some(before) = &written.wanted else { return true };
+    if **before == *wanted {
+        return false;
+    }
+    let without_position = |wanted: &Wanted| {
+        let mut member = wanted.member.clone();
+        member.xlog_location = None;
+        member.receive_lsn = None;
+        member.replay_lsn = None;
+        (member, wanted.presence.clone())
+    };
+    without_position(before) != without_position(wanted)
+        || now.since(written.wrote_at) >= positions_every
+}

@@ -1,0 +1,239 @@
+//! Opening and closing the server to writes, and what has to be written down around that.
+
+use std::time::Duration;
+
+use super::context::{Context, Note};
+use super::effects::EffectError;
+use super::lease::LeaseError;
+use super::ports::Ports;
+use crate::cluster::{Lineage, Promotion, PromotionState, StartAs, State, StopMode};
+use crate::dcs::{Store, codec, keys, txns};
+use crate::mutants::{Mutant, planted};
+use crate::observe::{Peer, Peers};
+use crate::postgres::Server;
+use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, WalPosition};
+
+/// A promotion takes some 40 ms; three times that has to be left of the lease.
+const TO_PROMOTE: Duration = Duration::from_millis(120);
+/// How often a candidate is asked whether it has everything.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+/// How long a look may take where an effect needs one.
+const A_LOOK: Duration = Duration::from_secs(2);
+
+/// The deadline of the lease that is held, if enough of it is left to open the server.
+fn lease_left<P: Ports>(context: &Context<P>) -> Result<LeaseDeadline, EffectError> {
+    let held = context.lease_sight.borrow().held.ok_or(LeaseError::NotHeld)?;
+    if held.deadline.left(context.clock.now()) < TO_PROMOTE {
+        return Err(EffectError::Refused("too little is left of the lease".to_owned()));
+    }
+    Ok(held.deadline)
+}
+
+/// Accepts the offered baton. The promise goes first, as in a race: an earlier leader is not followed
+/// any more.
+pub async fn accept<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let offered = context.cluster().baton.as_ref().map(|baton| baton.value.term);
+    context.notebook.promise(offered.ok_or(LeaseError::NotHeld)?).await?;
+    Ok(context.lease.accept().await.map(drop)?)
+}
+
+/// Writes down what is about to be promoted; an intent of this term that is there already is kept.
+pub async fn record_intent<P: Ports>(
+    context: &Context<P>,
+    known: &Lineage,
+) -> Result<(), EffectError> {
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let me = context.me();
+    let written = context.written_lineage.borrow().clone();
+    let mut lineage = match written {
+        Some(written) if written.latest().is_some_and(|one| one.term == guard.term) => written,
+        _ => known.clone(),
+    };
+    let again = lineage.latest().is_some_and(|latest| {
+        latest.term == guard.term
+            && latest.node == me.name
+            && latest.state == PromotionState::Intended
+    });
+    let within = context.settings().dynamic.retry_timeout;
+    let settled = context.server.settle(within).await?;
+    let parent = settled.position.timeline;
+    if again {
+        lineage.promotions.pop();
+    }
+    let timeline = lineage.next_timeline(parent);
+    lineage.promotions.push(Promotion {
+        term: guard.term,
+        timeline,
+        parent: Some(parent),
+        switched_at: settled.position.lsn,
+        node: me.name.clone(),
+        state: PromotionState::Intended,
+    });
+    write_lineage(context, lineage.clone()).await?;
+    lineage.promotions.pop();
+    let burnt = lineage.burnt_after(parent);
+    if !burnt.is_empty() && !planted(Mutant::BurntTimelineAgain) {
+        context.server.burn_timelines(parent, &burnt).await?;
+    }
+    Ok(())
+}
+
+/// Writes the record, guarded.
+pub async fn write_lineage<P: Ports>(
+    context: &Context<P>,
+    lineage: Lineage,
+) -> Result<(), EffectError> {
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let txn = txns::guarded(&guard, vec![txns::put(keys::LINEAGE, codec::lineage(&lineage))]);
+    let within = context.settings().times.one_try;
+    let reply = context.store.commit(txn, within).await?;
+    if !reply.succeeded {
+        return Err(EffectError::Conflict("the guard"));
+    }
+    context.written_lineage.replace(Some(lineage));
+    Ok(())
+}
+
+/// Promotes the standby under the lease that is held.
+pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let deadline = lease_left(context)?;
+    context.standing_vote.replace(None);
+    context.exposure.expose(deadline);
+    let promoted = context.server.promote(context.settings().dynamic.retry_timeout).await?;
+    context.note(Note::Promoted(promoted.timeline));
+    Ok(())
+}
+
+/// Records the promotion as done, from what the server itself says of its timeline.
+pub async fn record_done<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let State::Primary(facts) = context.server.look(A_LOOK).await.state else {
+        return Err(EffectError::Refused("the server is not a primary".to_owned()));
+    };
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let written = context.written_lineage.borrow().clone();
+    let mut lineage = written.unwrap_or_else(|| context.cluster().lineage());
+    let me = context.me();
+    let Some(latest) = lineage.promotions.last_mut() else { return Ok(()) };
+    if latest.state == PromotionState::Done {
+        return Ok(());
+    }
+    if latest.node != me.name || latest.timeline != facts.position.timeline {
+        // Somebody's intent that came to nothing: this primary is on the timeline it was on.
+        lineage.promotions.pop();
+    } else {
+        latest.state = PromotionState::Done;
+        latest.term = guard.term;
+        if let Some(parent) = facts.ancestors.last() {
+            latest.parent = Some(parent.timeline);
+            latest.switched_at = parent.ended_at;
+        }
+    }
+    write_lineage(context, lineage).await
+}
+
+/// Starts the server; as a primary only under a lease.
+pub async fn start<P: Ports>(
+    context: &Context<P>,
+    start_as: &StartAs,
+    within: Duration,
+) -> Result<(), EffectError> {
+    context.standing_vote.replace(None);
+    if *start_as == StartAs::Primary {
+        context.exposure.expose(lease_left(context)?);
+    }
+    Ok(context.server.start(start_as, within).await?)
+}
+
+/// Stops the server; one that has ended cannot accept writes.
+pub async fn stop<P: Ports>(
+    context: &Context<P>,
+    mode: StopMode,
+    within: Duration,
+) -> Result<(), EffectError> {
+    context.server.stop(mode, within).await?;
+    context.exposure.cover();
+    Ok(())
+}
+
+/// Kills every process of the server.
+pub async fn kill<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let killed = context.server.kill().await;
+    context.exposure.cover();
+    if killed.processes > 0 {
+        tracing::info!(processes = killed.processes, all_gone = killed.all_gone, "killed");
+    }
+    Ok(())
+}
+
+/// Where the stopped server's log ends.
+async fn end_of_log<P: Ports>(context: &Context<P>) -> Option<WalPosition> {
+    match context.server.look(A_LOOK).await.state {
+        State::Down(control) => Some(WalPosition { timeline: control.timeline, lsn: control.end }),
+        State::Standby(facts) => Some(facts.position()),
+        State::Empty
+        | State::Unusable(_)
+        | State::Starting
+        | State::Stopping
+        | State::Primary(_)
+        | State::Silent => None,
+    }
+}
+
+/// The baton is given up only when nothing can accept a write any more.
+fn assert_covered<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    if context.exposure.is_exposed() && !planted(Mutant::ReleaseBeforeStop) {
+        let why = "the lease is not given up while the server may accept writes".to_owned();
+        return Err(EffectError::Refused(why));
+    }
+    Ok(())
+}
+
+/// Gives the baton up.
+pub async fn release<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    assert_covered(context)?;
+    let position = end_of_log(context).await;
+    match context.lease.release(position).await {
+        // Nothing is held: there is nothing to give up.
+        Ok(()) | Err(LeaseError::NotHeld) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until the candidate has everything.
+pub async fn await_received<P: Ports>(
+    context: &Context<P>,
+    candidate: &MemberName,
+    within: Duration,
+) -> Result<(), EffectError> {
+    let end = end_of_log(context).await.map(|end| end.lsn).unwrap_or_default();
+    let cluster = context.cluster();
+    let api_url = cluster.members.get(candidate).and_then(|member| member.api_url.clone());
+    let Some(api_url) = api_url else {
+        return Err(EffectError::Refused(format!("{candidate} has not said where its agent is")));
+    };
+    let peer = Peer { name: candidate.clone(), api_url };
+    let until = context.clock.now() + within;
+    loop {
+        let left = until.since(context.clock.now());
+        let answer = context.peers.status(&peer, left.min(context.settings().times.one_try)).await;
+        if answer.is_ok_and(|answer| answer.in_recovery && answer.lsn >= end) {
+            return Ok(());
+        }
+        if left.is_zero() {
+            let why = format!("{candidate} did not receive the log up to {end} within {within:?}");
+            return Err(EffectError::Refused(why));
+        }
+        tokio::time::sleep(ASK_EVERY.min(left)).await;
+    }
+}
+
+/// Hands the baton over, by name.
+pub async fn offer<P: Ports>(
+    context: &Context<P>,
+    to: MemberName,
+    incarnation: Incarnation,
+) -> Result<(), EffectError> {
+    assert_covered(context)?;
+    let position = end_of_log(context).await;
+    Ok(context.lease.offer(to, incarnation, position).await?)
+}

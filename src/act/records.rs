@@ -1,0 +1,201 @@
+//! The keys that a leader or a bootstrapping node writes, each under a condition.
+
+use jiff::Timestamp;
+
+use super::context::{Context, Note};
+use super::effects::EffectError;
+use super::lease::LeaseError;
+use super::ports::Ports;
+use super::promotion::write_lineage;
+use crate::cluster::{
+    Ancestor, HistoryEntry, Initialize, Lineage, Outcome, Promotion, PromotionState, State,
+};
+use crate::dcs::{Compare, Op, Store, Txn, codec, keys, txns};
+use crate::postgres::Server;
+use crate::values::{Clock, Lsn, MemberName, Revision, SystemId, Term, Timeline};
+
+/// PostgreSQL writes this into the history file of a promotion without a recovery target.
+const REASON_OF_A_PROMOTION: &str = "no recovery target specified";
+
+async fn commit<P: Ports>(
+    context: &Context<P>,
+    txn: Txn,
+    what: &'static str,
+) -> Result<(), EffectError> {
+    let within = context.settings().times.one_try;
+    let sent_at = context.clock.now();
+    let result = context.store.commit(txn, within).await;
+    context.metrics.store("write", context.clock.now().since(sent_at), result.is_ok());
+    if result?.succeeded { Ok(()) } else { Err(EffectError::Conflict(what)) }
+}
+
+async fn guarded<P: Ports>(context: &Context<P>, ops: Vec<Op>) -> Result<(), EffectError> {
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    commit(context, txns::guarded(&guard, ops), "the guard").await
+}
+
+/// Claims the right to bootstrap. The claim hangs on this agent's lease: it goes when the agent does.
+pub async fn claim_initialize<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let lease = *context.display.borrow();
+    let Some(lease) = lease else {
+        let why = "the store has not granted a lease yet".to_owned();
+        return Err(EffectError::Refused(why));
+    };
+    let claim = codec::initialize(Initialize::Claimed);
+    let txn = Txn {
+        compares: vec![Compare::ModRevision(keys::INITIALIZE.to_owned(), Revision::ABSENT)],
+        ops: vec![Op::Put(keys::INITIALIZE.to_owned(), claim, Some(lease))],
+    };
+    commit(context, txn, "the initialize key").await
+}
+
+/// Gives the claim up, if the key still is a claim.
+pub async fn drop_claim<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let Some(claim) = context.cluster().initialize.clone() else { return Ok(()) };
+    if claim.value != Initialize::Claimed {
+        return Ok(());
+    }
+    commit(context, txns::deleted(keys::INITIALIZE, claim.revision), "the initialize key").await
+}
+
+/// Makes the server's data the cluster's.
+pub async fn finish_bootstrap<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let bound = context.settings().dynamic.retry_timeout;
+    let State::Primary(facts) = context.server.look(bound).await.state else {
+        return Err(EffectError::Refused("the new server is not a primary".to_owned()));
+    };
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let me = context.me();
+    let lineage = first_lineage(guard.term, &me.name, &facts.ancestors, facts.position.timeline);
+    let config = context.first_config.borrow().clone();
+    let done = codec::initialize(Initialize::Done(facts.system_id));
+    let mut ops = vec![txns::put(keys::INITIALIZE, done)];
+    if context.cluster().config.is_none() {
+        ops.push(txns::put(keys::CONFIG, codec::config(&config)));
+    }
+    guarded(context, ops).await?;
+    write_lineage(context, lineage).await
+}
+
+/// The record of a server's timelines before any of them was recorded.
+fn first_lineage(
+    term: Term,
+    node: &MemberName,
+    ancestors: &[Ancestor],
+    current: Timeline,
+) -> Lineage {
+    let mut before: Option<&Ancestor> = None;
+    let mut promotions = Vec::new();
+    let timelines = ancestors.iter().map(|ancestor| ancestor.timeline).chain([current]);
+    for (index, timeline) in timelines.enumerate() {
+        promotions.push(Promotion {
+            term,
+            timeline,
+            parent: before.map(|before| before.timeline),
+            switched_at: before.map_or(Lsn::ZERO, |before| before.ended_at),
+            node: node.clone(),
+            state: PromotionState::Done,
+        });
+        before = ancestors.get(index);
+    }
+    Lineage { promotions }
+}
+
+/// Answers the pending request and clears it.
+pub async fn answer_request<P: Ports>(
+    context: &Context<P>,
+    outcome: &Outcome,
+) -> Result<(), EffectError> {
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let ops = vec![
+        txns::put(keys::FAILOVER, codec::request(None)),
+        txns::put(keys::OUTCOME, codec::outcome(outcome)),
+    ];
+    let mut txn = txns::guarded(&guard, ops);
+    txn.compares.push(Compare::ModRevision(keys::FAILOVER.to_owned(), outcome.request));
+    commit(context, txn, "the request").await
+}
+
+/// Writes the leader's position for Patroni's readers.
+pub async fn write_status<P: Ports>(context: &Context<P>, lsn: Lsn) -> Result<(), EffectError> {
+    guarded(context, vec![txns::put(keys::STATUS, codec::status(lsn))]).await?;
+    context.note(Note::StatusWritten(context.clock.now(), lsn));
+    Ok(())
+}
+
+/// Writes the finished timelines for people; what the key says of older ones is kept.
+pub async fn write_history<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let cluster = context.cluster();
+    let lineage = cluster.lineage();
+    let known = cluster.history.as_ref().map(|history| history.value.clone()).unwrap_or_default();
+    let now = Timestamp::from_microsecond(context.clock.wall_micros()).unwrap_or_default();
+    let finished = lineage.finished();
+    let newest = finished.len().saturating_sub(1);
+    let mut entries: Vec<HistoryEntry> = finished
+        .iter()
+        .enumerate()
+        .map(|(index, (timeline, lsn, by))| {
+            let before =
+                known.iter().find(|one| one.timeline == timeline.0 && one.lsn == *lsn).cloned();
+            before.unwrap_or_else(|| HistoryEntry {
+                timeline: timeline.0,
+                lsn: *lsn,
+                reason: REASON_OF_A_PROMOTION.to_owned(),
+                timestamp: (index == newest).then(|| iso(now)),
+                new_leader: Some(by.node.clone()),
+            })
+        })
+        .collect();
+    let most = context.settings().dynamic.max_timelines_history;
+    if most > 0 && entries.len() > most {
+        entries.drain(..entries.len() - most);
+    }
+    guarded(context, vec![txns::put(keys::HISTORY, codec::history(&entries))]).await
+}
+
+/// ISO 8601 with microseconds and an offset, as Patroni writes it.
+fn iso(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+/// Writes the identifier where it is missing.
+pub async fn repair_initialize<P: Ports>(
+    context: &Context<P>,
+    id: SystemId,
+) -> Result<(), EffectError> {
+    let done = codec::initialize(Initialize::Done(id));
+    guarded(context, vec![txns::put(keys::INITIALIZE, done)]).await
+}
+
+/// Writes the dynamic configuration where it is missing.
+pub async fn repair_config<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let config = context.first_config.borrow().clone();
+    guarded(context, vec![txns::put(keys::CONFIG, codec::config(&config))]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::WalPosition;
+
+    #[test]
+    fn adopted_data_brings_its_timelines_along() {
+        let ancestors = [
+            Ancestor { timeline: Timeline(1), ended_at: Lsn(100) },
+            Ancestor { timeline: Timeline(4), ended_at: Lsn(200) },
+        ];
+        let lineage = first_lineage(Term(1), &"a".into(), &ancestors, Timeline(5));
+        let stands = |timeline, lsn| {
+            lineage.standing(WalPosition { timeline: Timeline(timeline), lsn: Lsn(lsn) })
+        };
+        assert_eq!(stands(5, 300), crate::cluster::Standing::OnPath { epoch: 2 });
+        assert_eq!(stands(4, 201), crate::cluster::Standing::PastTheFork { forked_at: Lsn(200) });
+        assert_eq!(lineage.finished().len(), 2);
+    }
+
+    #[test]
+    fn moments_are_written_as_patroni_does() {
+        let moment = Timestamp::from_microsecond(1_740_903_340_120_000).unwrap();
+        assert_eq!(iso(moment), "2025-03-02T08:15:40.120000+00:00");
+    }
+}

@@ -1,0 +1,382 @@
+//! The loop: wake, observe, decide, act, publish. Work that takes time is a job beside it.
+
+mod assemble;
+mod memory;
+mod report;
+
+pub use assemble::{Assembly, Node, Tasks, assemble, settings};
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+use crate::act::lease::Pulse;
+use crate::act::{Context, EffectError, Note, Ports, Wanted, carry_out};
+use crate::cluster::Look;
+use crate::config::{Dynamic, Floors, NodeConfig, effective_postgresql};
+use crate::decide::{
+    Decision, Job, JobKind, LeaseSight, Me, Memory, Seat, Sight, View, decide, seat,
+};
+use crate::postgres::{CopyProgress, Server};
+use crate::publish::{Activity, Metrics, Published};
+use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
+use crate::wake::{Call, Wake};
+
+type Work = Pin<Box<dyn Future<Output = Result<(), EffectError>>>>;
+
+/// Something that runs beside the loop.
+struct Running {
+    job: Job,
+    work: Work,
+}
+
+/// Why the loop ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop, and everything is in order.
+    AsTold,
+    /// Something a person has to mend.
+    WithError(String),
+}
+
+/// One agent's loop.
+pub struct Agent<P: Ports> {
+    context: Rc<Context<P>>,
+    config: Arc<NodeConfig>,
+    dynamic: Arc<Dynamic>,
+    applied: Option<Revision>,
+    configured: bool,
+    sight: watch::Receiver<Option<Arc<Sight>>>,
+    lease: watch::Receiver<LeaseSight>,
+    times: watch::Sender<LeaseTimes>,
+    wanted: watch::Sender<Option<Arc<Wanted>>>,
+    calls: mpsc::UnboundedReceiver<Call>,
+    notes: mpsc::UnboundedReceiver<Note>,
+    reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
+    pulse: Pulse,
+    metrics: Metrics,
+    published: Published,
+    memory: Memory,
+    job: Option<Running>,
+    upkeep: Option<Running>,
+    activity: Activity,
+    look: Arc<Look>,
+    looked_at: Monotonic,
+    copy: Option<CopyProgress>,
+    appointment: Option<Monotonic>,
+    ended: Option<Ended>,
+}
+
+impl<P: Ports> Agent<P> {
+    /// Turns until it is told to stop, or cannot go on.
+    pub async fn run(mut self) -> Ended {
+        let mut wake = Wake::Start;
+        loop {
+            self.metrics.wake(wake);
+            self.turn().await;
+            if let Some(ended) = self.ended.take() {
+                return ended;
+            }
+            wake = self.wait().await;
+        }
+    }
+
+    fn now(&self) -> Monotonic {
+        self.context.clock.now()
+    }
+
+    fn lease_times(&self) -> LeaseTimes {
+        self.context.settings().times
+    }
+
+    /// Waits for the next wake, and takes in what it brought.
+    async fn wait(&mut self) -> Wake {
+        let tick = self.lease_times().heartbeat.min(self.dynamic.loop_wait);
+        let appointment = self.appointment.map(|at| at.since(self.now()));
+        let pause = appointment.map_or(tick, |until| until.min(tick));
+        let context = Rc::clone(&self.context);
+        tokio::select! {
+            biased;
+            Some(call) = self.calls.recv() => return self.take_call(call),
+            result = finished(&mut self.job) => self.job_ended(result),
+            result = finished(&mut self.upkeep) => self.upkeep_ended(result),
+            () = context.server.exited() => {
+                if self.server_just_ended() {
+                    return Wake::ServerExited;
+                }
+                // Known already: nothing more happens until something else does.
+                tokio::time::sleep(pause).await;
+                return Wake::Tick;
+            }
+            Ok(()) = self.lease.changed() => return Wake::Lease,
+            Ok(()) = self.sight.changed() => return Wake::Store,
+            () = tokio::time::sleep(pause) => {
+                let kept = appointment.is_some_and(|until| until <= tick);
+                return if kept { Wake::Appointment } else { Wake::Tick };
+            }
+        }
+        Wake::JobEnded
+    }
+
+    fn server_just_ended(&self) -> bool {
+        !matches!(self.look.state, crate::cluster::State::Down(_))
+    }
+
+    fn take_call(&mut self, call: Call) -> Wake {
+        match call {
+            Call::Promise { term, answer } => {
+                let standing = self.context.standing_vote.borrow().clone();
+                match standing {
+                    // Promised this already, and has stood still since: the answer is the same.
+                    Some((promised, vote)) if promised >= term => drop(answer.send(Ok(vote))),
+                    _ => {
+                        self.context.promise_answers.borrow_mut().push((term, answer));
+                        let before = self.memory.promise_asked;
+                        self.memory.promise_asked = before.max(Some(term));
+                    }
+                }
+                Wake::Request
+            }
+            Call::Reload => {
+                self.reload_files();
+                Wake::Signal
+            }
+            Call::LookAgain => Wake::Request,
+            Call::Stop => {
+                if !self.memory.stop_asked {
+                    info!("told to stop");
+                }
+                self.memory.stop_asked = true;
+                Wake::Signal
+            }
+        }
+    }
+
+    fn job_ended(&mut self, result: Result<(), EffectError>) {
+        let Some(running) = self.job.take() else { return };
+        let kind = running.job.kind;
+        self.copy = None;
+        if kind == JobKind::Vote {
+            self.memory.promise_asked = None;
+            self.context.promise_answers.borrow_mut().clear();
+        }
+        match result {
+            Ok(()) => self.memory.succeeded(kind),
+            Err(error) => {
+                let reason = chain(&error);
+                warn!(job = ?kind, reason, "could not be finished");
+                let request = self.cluster_request();
+                self.memory.failed(kind, self.context.clock.now(), reason, request);
+            }
+        }
+        self.metrics.turn("act", self.now().since(running.job.since));
+    }
+
+    fn cluster_request(&self) -> Option<Revision> {
+        let cluster = self.context.cluster();
+        let request = cluster.request.as_ref()?;
+        request.value.as_ref().map(|_| request.revision)
+    }
+
+    fn upkeep_ended(&mut self, result: Result<(), EffectError>) {
+        self.upkeep = None;
+        if let Err(error) = result {
+            debug!(reason = chain(&error), "side work could not be finished");
+        }
+    }
+
+    /// One turn.
+    async fn turn(&mut self) {
+        let started = self.now();
+        self.pulse.beat(started);
+        self.apply_config().await;
+        let within = self.lease_times().one_try.min(Duration::from_secs(1));
+        self.look = Arc::new(self.context.server.look(within).await);
+        self.looked_at = self.now();
+        self.pulse.beat(self.looked_at);
+        self.take_notes();
+        let view = self.view();
+        self.metrics.turn("observe", self.now().since(started));
+        let decided_at = self.now();
+        let decision = decide(&view);
+        self.metrics.turn("decide", self.now().since(decided_at));
+        self.adopt(&decision, view.now);
+        self.begin(decision);
+        let published_at = self.now();
+        self.publish(&view);
+        self.metrics.turn("publish", self.now().since(published_at));
+    }
+
+    fn take_notes(&mut self) {
+        while let Ok(note) = self.notes.try_recv() {
+            match note {
+                Note::Ballot(ballot) => self.memory.ballot = Some(ballot),
+                Note::RequestTried(revision, why) => {
+                    self.memory.request_tried = Some((revision, why));
+                }
+                Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
+                Note::Leave(None) => self.ended = Some(Ended::AsTold),
+                Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),
+                Note::Copy(progress) => self.copy = Some(progress),
+                Note::Promoted(timeline) => {
+                    info!(%timeline, "promoted");
+                    self.metrics.promotion(self.activity.reason.label);
+                }
+            }
+        }
+    }
+
+    /// Everything a decision may know, at this moment.
+    fn view(&mut self) -> View {
+        let settings = self.context.settings();
+        let sight = self.sight.borrow_and_update().clone();
+        let lease = *self.lease.borrow_and_update();
+        let now = self.now();
+        let me = self.context.me();
+        let seat = seat(sight.as_deref(), &lease, me.incarnation, &settings.times, now);
+        if let Some(position) = report::own_position(&self.look) {
+            self.pulse.reached(position);
+        }
+        let cluster = sight.map(|sight| Arc::clone(&sight.cluster));
+        let journal = self.context.notebook.read();
+        self.memory.observe(now, seat, &self.look.state, cluster.as_deref());
+        View {
+            now,
+            me,
+            seat,
+            my_term: lease.held.map(|held| held.term),
+            server: Arc::new(self.look.state.clone()),
+            exposed: self.context.exposure.is_exposed(),
+            job: self.job.as_ref().map(|running| running.job),
+            upkeep_running: self.upkeep.is_some(),
+            memory: self.memory.clone(),
+            journal,
+            settings,
+            cluster,
+        }
+    }
+
+    /// Notes and tells a change of decision.
+    fn adopt(&mut self, decision: &Decision, now: Monotonic) {
+        let ttl = self.lease_times().ttl;
+        let held_until = match self.context_seat(now) {
+            Seat::Held { changed_at } => Some(changed_at + ttl),
+            Seat::Mine(until) => Some(until.moment() - self.lease_times().soft_stop)
+                .filter(|soft| *soft > now)
+                .or(Some(until.moment())),
+            Seat::Offered | Seat::Vacant(_) | Seat::Unknown => None,
+        };
+        let moments = [decision.look_again_at, held_until];
+        self.appointment = moments.into_iter().flatten().filter(|at| *at > now).min();
+        if self.activity.reason == decision.reason || decision.reason.label == "busy" {
+            return;
+        }
+        info!(decision = %decision.reason, "decided");
+        self.metrics.decision(decision.reason.label);
+        let since_micros = self.context.clock.wall_micros();
+        self.activity = Activity { reason: decision.reason.clone(), since: now, since_micros };
+    }
+
+    fn context_seat(&self, now: Monotonic) -> Seat {
+        let sight = self.sight.borrow().clone();
+        let lease = *self.lease.borrow();
+        let times = self.lease_times();
+        seat(sight.as_deref(), &lease, self.context.me().incarnation, &times, now)
+    }
+
+    /// Starts what was decided. A job that is dropped stops where it is.
+    fn begin(&mut self, decision: Decision) {
+        let since = self.now();
+        if decision.interrupt && self.job.take().is_some() {
+            self.copy = None;
+        }
+        if !decision.effects.is_empty() && self.job.is_none() {
+            let job = Job { kind: decision.kind, since };
+            let work = Box::pin(carry_out(Rc::clone(&self.context), decision.effects));
+            self.job = Some(Running { job, work });
+        }
+        if !decision.upkeep.is_empty() && self.upkeep.is_none() {
+            let job = Job { kind: JobKind::Other, since };
+            let work = Box::pin(carry_out(Rc::clone(&self.context), decision.upkeep));
+            self.upkeep = Some(Running { job, work });
+        }
+    }
+
+    /// Puts the dynamic configuration in force when it has changed.
+    async fn apply_config(&mut self) {
+        let cluster = self.context.cluster();
+        let revision = cluster.config.as_ref().map(|config| config.revision);
+        if revision == self.applied && self.configured {
+            return;
+        }
+        if let Some(config) = &cluster.config {
+            match Dynamic::from_document(&config.value, Floors::Own) {
+                Ok((dynamic, adjustments)) => {
+                    for adjustment in adjustments {
+                        warn!(%adjustment, "the dynamic configuration was adjusted");
+                    }
+                    self.dynamic = Arc::new(dynamic);
+                }
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "the configuration is kept");
+                }
+            }
+        }
+        self.applied = revision;
+        self.put_in_force().await;
+    }
+
+    async fn put_in_force(&mut self) {
+        let effective = effective_postgresql(&self.config, &self.dynamic);
+        for warning in &effective.warnings {
+            warn!(warning, "a setting is not in force");
+        }
+        let settings = Arc::new(settings(&self.dynamic, &effective));
+        self.times.send_if_modified(|times| {
+            let changed = *times != settings.times;
+            *times = settings.times;
+            changed
+        });
+        self.context.settings.replace(settings);
+        match self.context.server.configure(&effective).await {
+            Ok(_) => self.configured = true,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the settings were not written");
+            }
+        }
+    }
+
+    fn reload_files(&mut self) {
+        let Some(config) = (self.reload)() else { return };
+        info!("the files were read again");
+        let me = Me { incarnation: self.context.me().incarnation, ..assemble::me(&config) };
+        self.context.me.replace(Arc::new(me));
+        self.config = config;
+        self.configured = false;
+    }
+}
+
+/// Polls what runs, if anything does.
+async fn finished(running: &mut Option<Running>) -> Result<(), EffectError> {
+    match running {
+        Some(running) => running.work.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,167 @@
+//! What a turn publishes: the status, and the member's own record.
+
+use std::sync::Arc;
+
+use super::Agent;
+use crate::act::{Ports, Wanted};
+use crate::cluster::{
+    ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
+};
+use crate::decide::{JobKind, View};
+use crate::publish::Status;
+use crate::values::{Clock, Lsn, Monotonic, SystemId, WalPosition};
+
+/// The version of Patroni whose outside this agent has; members compare it.
+pub const PATRONI_VERSION: &str = "4.1.5";
+
+impl<P: Ports> Agent<P> {
+    /// Swaps the status, and has the member's record published.
+    pub(super) fn publish(&mut self, view: &View) {
+        let job = self.job.as_ref().map(|running| running.job);
+        let (state, role) = words(view, job.map(|job| job.kind));
+        let (store_last_seen, cluster) = self.store_seen();
+        let lease = self.lease.borrow().held.map(|held| (held.term, held.deadline));
+        let status = Status {
+            name: view.me.name.clone(),
+            scope: self.config.scope.clone(),
+            incarnation: view.me.incarnation,
+            turned_at: self.now(),
+            state,
+            role,
+            look: Arc::clone(&self.look),
+            looked_at: self.looked_at,
+            lease,
+            cluster,
+            store_last_seen,
+            dynamic: Arc::clone(&self.dynamic),
+            times: view.settings.times,
+            tags: Arc::new(self.config.tags.published()),
+            takes_reads: !self.config.tags.noloadbalance,
+            decision: self.activity.clone(),
+            job: job.map(|job| (job.kind, job.since)),
+            copy: self.copy,
+            system_id: system_id(view),
+            stopping: self.memory.stop_asked,
+        };
+        self.published.set(status);
+        self.publish_member(view, state, role);
+    }
+
+    fn store_seen(&self) -> (i64, Option<(Arc<crate::cluster::Cluster>, Monotonic)>) {
+        let sight = self.sight.borrow();
+        let Some(sight) = sight.as_ref() else { return (0, None) };
+        let ago = self.now().since(sight.read_at).as_secs() as i64;
+        let seen = self.context.clock.wall_micros() / 1_000_000 - ago;
+        (seen, Some((Arc::clone(&sight.cluster), sight.read_at)))
+    }
+
+    fn publish_member(&mut self, view: &View, state: MemberState, role: Role) {
+        let database = self.config.postgresql.local.database.as_deref().unwrap_or("postgres");
+        let address = &self.config.postgresql.connect_address;
+        let standby = match &*view.server {
+            State::Standby(facts) => Some(facts),
+            _ => None,
+        };
+        let position = own_position(&self.look);
+        let replication_state =
+            standby.and_then(|facts| facts.is_streaming().then_some(ReplicationState::Streaming));
+        let awaits_checkpoint = match &*view.server {
+            State::Primary(facts) => facts.checkpoint_timeline < facts.position.timeline,
+            State::Standby(_) => view.my_term.is_some(),
+            State::Empty
+            | State::Unusable(_)
+            | State::Down(_)
+            | State::Starting
+            | State::Stopping
+            | State::Silent => false,
+        };
+        let mut other = serde_json::Map::new();
+        if !self.look.pending_restart.is_empty() {
+            other.insert("pending_restart".to_owned(), true.into());
+            let reasons = self.look.pending_restart.iter().map(|(name, old, new)| {
+                (name.clone(), serde_json::json!({ "old_value": old, "new_value": new }))
+            });
+            let reasons: serde_json::Map<_, _> = reasons.collect();
+            other.insert("pending_restart_reason".to_owned(), reasons.into());
+        }
+        let member = Member {
+            name: view.me.name.clone(),
+            conn_url: Some(format!("postgres://{address}/{database}")),
+            api_url: Some(self.config.restapi.api_url()),
+            state,
+            role,
+            version: Some(PATRONI_VERSION.to_owned()),
+            xlog_location: position.map(|position| position.lsn),
+            receive_lsn: standby.and_then(|facts| facts.received),
+            replay_lsn: standby.map(|facts| facts.replayed).and_then(Lsn::known),
+            replication_state,
+            timeline: position.map(|position| position.timeline),
+            awaits_checkpoint,
+            tags: self.config.tags.published(),
+            other,
+        };
+        let promised = view.journal.promised;
+        let presence = Presence { incarnation: view.me.incarnation, promised };
+        let wanted = Wanted { member, presence };
+        self.wanted.send_if_modified(|before| {
+            let changed = before.as_deref() != Some(&wanted);
+            if changed {
+                *before = Some(Arc::new(wanted));
+            }
+            changed
+        });
+    }
+}
+
+/// Where this node stands, while its server answers.
+pub fn own_position(look: &Look) -> Option<WalPosition> {
+    match &look.state {
+        State::Primary(facts) => Some(facts.position),
+        State::Standby(facts) => Some(facts.position()),
+        State::Empty
+        | State::Unusable(_)
+        | State::Down(_)
+        | State::Starting
+        | State::Stopping
+        | State::Silent => None,
+    }
+}
+
+fn system_id(view: &View) -> Option<SystemId> {
+    match &*view.server {
+        State::Primary(facts) => Some(facts.system_id),
+        State::Standby(facts) => Some(facts.system_id),
+        State::Down(control) => Some(control.system_id),
+        State::Empty | State::Unusable(_) | State::Starting | State::Stopping | State::Silent => {
+            view.cluster.as_ref().and_then(|cluster| cluster.system_id())
+        }
+    }
+}
+
+/// The server's state and role in Patroni's words.
+fn words(view: &View, job: Option<JobKind>) -> (MemberState, Role) {
+    let leads = view.my_term.is_some();
+    let busy = match job {
+        Some(JobKind::Copy) => Some(MemberState::CreatingReplica),
+        Some(JobKind::Bootstrap) => Some(MemberState::InitializingNewCluster),
+        Some(JobKind::Start | JobKind::Rewind) => Some(MemberState::Starting),
+        Some(JobKind::Stop) => Some(MemberState::Stopping),
+        Some(JobKind::Promote | JobKind::HandOver | JobKind::Vote | JobKind::Other) | None => None,
+    };
+    match &*view.server {
+        State::Primary(_) => (MemberState::Running, Role::Primary),
+        State::Standby(_) => (MemberState::Running, Role::Replica),
+        State::Empty => (busy.unwrap_or(MemberState::Stopped), Role::Uninitialized),
+        State::Unusable(_) => (MemberState::StartFailed, Role::Uninitialized),
+        State::Starting | State::Silent if leads => (MemberState::Starting, Role::Primary),
+        State::Starting | State::Silent => (MemberState::Starting, Role::Replica),
+        State::Stopping => (MemberState::Stopping, Role::Demoted),
+        State::Down(control) => {
+            let role = if control.state.was_standby() { Role::Replica } else { Role::Demoted };
+            let crashed =
+                matches!(control.state, ControlState::InProduction | ControlState::InRecovery);
+            let left = if crashed { MemberState::Crashed } else { MemberState::Stopped };
+            (busy.unwrap_or(left), role)
+        }
+    }
+}
