@@ -18,6 +18,7 @@ mod code {
 // etcd's own texts: several of its errors share a code.
 const AUTHENTICATION_IS_OFF: &str = "etcdserver: authentication is not enabled";
 const WRONG_CREDENTIALS: &str = "etcdserver: authentication failed, invalid user ID or password";
+const NOT_PERMITTED: &str = "etcdserver: permission denied";
 const NO_CREDENTIALS: &str = "etcdserver: user name is empty";
 const INVALID_TOKEN: &str = "etcdserver: invalid auth token";
 const OLD_TOKEN: &str = "etcdserver: revision of auth store is old";
@@ -77,7 +78,7 @@ pub(super) fn meaning(error: &Error, endpoint: &str) -> StoreError {
 
 /// What a watch's cancellation means, from its reason.
 pub(super) fn cancellation(reason: &str, endpoint: &str) -> StoreError {
-    if reason.contains("permission denied") {
+    if reason.contains(NOT_PERMITTED) || reason.contains(NO_CREDENTIALS) {
         return StoreError::Denied(reason.to_owned());
     }
     StoreError::Failed(format!("{endpoint}: the watch was cancelled: {reason}"))
