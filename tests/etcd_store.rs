@@ -416,6 +416,23 @@ async fn tls_with_client_certificates() {
 }
 
 #[tokio::test]
+async fn a_member_reached_by_its_remembered_address_is_still_known_by_its_name() {
+    let settings = EtcdSettings { tls: true, on_localhost: true, ..EtcdSettings::default() };
+    let etcd = Etcd::start_with(1, settings);
+    let files = etcd.tls.as_ref().expect("files");
+    let options = EtcdOptions {
+        cacert: Some(files.authority.clone()),
+        cert: Some(files.client_both.clone()),
+        ..options(etcd.endpoints())
+    };
+    let store = EtcdStore::new(options).expect("usable options");
+    assert!(commit(&store, put("leader", "pg-a")).await.succeeded);
+    store.remember_addresses().await;
+    // The certificate names `localhost` only.
+    assert!(commit(&store.separate(), put("leader", "pg-b")).await.succeeded);
+}
+
+#[tokio::test]
 async fn the_state_of_the_members_is_told() {
     let etcd = Etcd::start(1);
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port");

@@ -25,6 +25,8 @@ pub struct EtcdSettings {
     pub quota_bytes: Option<u64>,
     /// Clients must speak TLS and show a certificate of this authority.
     pub tls: bool,
+    /// Reached, and named by its certificate, as `localhost`.
+    pub on_localhost: bool,
 }
 
 /// The files of a cluster's TLS, PEM.
@@ -81,8 +83,10 @@ impl Etcd {
     /// The same with settings.
     pub fn start_with(members: usize, settings: EtcdSettings) -> Etcd {
         let dir = tempfile::Builder::new().prefix("pgbaton-etcd-").tempdir().expect("a directory");
-        let address = own_address();
-        let tls = settings.tls.then(|| TlsFiles::generate(dir.path(), address));
+        let address =
+            if settings.on_localhost { Ipv4Addr::LOCALHOST.into() } else { own_address() };
+        let name = if settings.on_localhost { "localhost".to_owned() } else { address.to_string() };
+        let tls = settings.tls.then(|| TlsFiles::generate(dir.path(), &name));
         let ports = free_ports(address, members * 3);
         let member = |(index, ports): (usize, &[SocketAddr])| Member {
             name: format!("m{index}"),
@@ -105,8 +109,17 @@ impl Etcd {
 
     /// One member's URL.
     pub fn endpoint(&self, index: usize) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.members[index].client)
+        let client = self.members[index].client;
+        let host = if self.settings.on_localhost {
+            "localhost".to_owned()
+        } else {
+            client.ip().to_string()
+        };
+        format!("{}://{host}:{}", self.scheme(), client.port())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Kills a member, which keeps its data, and waits until it is gone.
@@ -141,7 +154,8 @@ impl Etcd {
     fn spawn(&mut self, index: usize) {
         let peer = |one: &Member| format!("{}=http://{}", one.name, one.peer);
         let cluster = self.members.iter().map(peer).collect::<Vec<_>>().join(",");
-        let (member, client_url) = (&self.members[index], self.endpoint(index));
+        let member = &self.members[index];
+        let client_url = format!("{}://{}", self.scheme(), member.client);
         let peer_url = format!("http://{}", member.peer);
         let log = File::create(self.log(index)).expect("a log file");
         let mut command = Command::new("etcd");
@@ -226,7 +240,7 @@ fn is_healthy(metrics: SocketAddr) -> bool {
 }
 
 impl TlsFiles {
-    fn generate(dir: &Path, address: IpAddr) -> TlsFiles {
+    fn generate(dir: &Path, host: &str) -> TlsFiles {
         use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, KeyPair};
         let key = || KeyPair::generate().expect("a key");
         let authority = |name: &str| {
@@ -243,7 +257,7 @@ impl TlsFiles {
         let (ours, other) = (authority("pgbaton test"), authority("somebody else"));
         let signed = |name: &str, purposes: Vec<ExtendedKeyUsagePurpose>| {
             let key = key();
-            let mut params = CertificateParams::new(vec![address.to_string()]).expect("a name");
+            let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
             params.distinguished_name.push(rcgen::DnType::CommonName, name);
             params.extended_key_usages = purposes;
             let certificate = params.signed_by(&key, &ours).expect("a signed certificate");

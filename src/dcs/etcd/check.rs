@@ -92,7 +92,7 @@ impl EtcdStore {
         within: Duration,
     ) -> Result<Vec<Finding>, StoreError> {
         let endpoint = self.pool.endpoint(member).url.clone();
-        let ask = async |client: Client| client.maintenance_client().status().await;
+        let ask = |client: Client| async move { client.maintenance_client().status().await };
         let status = match self.pool.call_at(member, within, ask).await {
             Ok(status) => status,
             Err(error @ StoreError::Denied(_)) => return Err(error),
@@ -137,10 +137,10 @@ impl EtcdStore {
     /// # Errors
     /// As [`crate::dcs::Store::grant_lease`].
     pub async fn probe_minimum_ttl(&self, within: Duration) -> Result<Duration, StoreError> {
-        let grant = async |client: Client| client.lease_client().grant(1, None).await;
+        let grant = |client: Client| async move { client.lease_client().grant(1, None).await };
         let granted = self.pool.call(within, grant).await?;
         let id = granted.id();
-        let revoke = async |client: Client| client.lease_client().revoke(id).await;
+        let revoke = |client: Client| async move { client.lease_client().revoke(id).await };
         if let Err(error) = self.pool.call(within, revoke).await {
             tracing::debug!(%error, "a lease for probing is left to expire");
         }

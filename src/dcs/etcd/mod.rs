@@ -2,6 +2,7 @@
 //! take, and after one without a result the next goes to the next member. The client library neither
 //! balances nor retries; both would hide a member that swallows requests.
 
+mod addresses;
 mod check;
 mod errors;
 mod options;
@@ -49,6 +50,21 @@ impl EtcdStore {
         Self { pool: Arc::new(self.pool.separate()) }
     }
 
+    /// Looks up the members that were given by name, and remembers for this store, its clones and the
+    /// separate ones where each takes connections. To be called at the start and now and then from
+    /// somewhere that may wait: without it, each new connection looks its name up.
+    pub async fn remember_addresses(&self) {
+        let settings = &self.pool.settings;
+        for (member, endpoint) in settings.endpoints.iter().enumerate() {
+            if !endpoint.is_named() {
+                continue;
+            }
+            if let Some(address) = addresses::reachable(&endpoint.host, endpoint.port).await {
+                settings.addresses.remember(member, address);
+            }
+        }
+    }
+
     fn absolute(&self, key: &str) -> Vec<u8> {
         format!("{}{key}", self.pool.settings.prefix).into_bytes()
     }
@@ -79,10 +95,10 @@ impl Store for EtcdStore {
 
     async fn read_all(&self, within: Duration) -> Result<RawSnapshot, StoreError> {
         let prefix = &self.pool.settings.prefix;
-        let range = etcd::GetOptions::new().with_prefix();
-        let read = async |client: etcd::Client| {
+        let read = |client: etcd::Client| async move {
+            let range = etcd::GetOptions::new().with_prefix();
             let mut kv = client.kv_client().max_decoding_message_size(REPLY_BYTES_MAX);
-            kv.get(prefix.as_str(), Some(range.clone())).await
+            kv.get(prefix.as_str(), Some(range)).await
         };
         let mut reply = self.pool.call(within, read).await?;
         let revision = revision_of(reply.header());
@@ -93,7 +109,10 @@ impl Store for EtcdStore {
 
     async fn commit(&self, txn: Txn, within: Duration) -> Result<TxnReply, StoreError> {
         let request = self.txn_of(txn);
-        let run = async |client: etcd::Client| client.kv_client().txn(request.clone()).await;
+        let run = |client: etcd::Client| {
+            let request = request.clone();
+            async move { client.kv_client().txn(request).await }
+        };
         let reply = self.pool.call(within, run).await?;
         Ok(TxnReply { succeeded: reply.succeeded(), revision: revision_of(reply.header()) })
     }
@@ -106,13 +125,15 @@ impl Store for EtcdStore {
         // etcd counts in whole seconds, and a lease lives at least as long as asked.
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let seconds = i64::try_from(seconds.max(1)).unwrap_or(i64::MAX);
-        let grant = async |client: etcd::Client| client.lease_client().grant(seconds, None).await;
+        let grant =
+            |client: etcd::Client| async move { client.lease_client().grant(seconds, None).await };
         Ok(LeaseId(self.pool.call(within, grant).await?.id()))
     }
 
     async fn keep_lease(&self, lease: LeaseId, within: Duration) -> Result<(), StoreError> {
         // One request, one answer: a stream that stays open would have to tell which answer is whose.
-        let keep = async |client: etcd::Client| client.lease_client().keep_alive(lease.0).await;
+        let keep =
+            |client: etcd::Client| async move { client.lease_client().keep_alive(lease.0).await };
         self.pool.call(within, keep).await.map(drop)
     }
 }
@@ -132,5 +153,28 @@ fn raw_value(pair: &etcd::KeyValue) -> RawValue {
         value: Bytes::copy_from_slice(pair.value()),
         mod_revision: Revision(pair.mod_revision()),
         lease: Some(pair.lease()).filter(|lease| *lease != 0).map(LeaseId),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_futures_may_be_spawned_on_any_runtime() {
+        fn may_move<T: Send>(_: T) {}
+        let options = EtcdOptions {
+            endpoints: vec!["http://127.0.0.1:1".to_owned()],
+            prefix: "/service/demo/".to_owned(),
+            ..EtcdOptions::default()
+        };
+        let store = EtcdStore::new(options).expect("usable options");
+        let within = Duration::from_secs(1);
+        may_move(store.read_all(within));
+        may_move(store.commit(Txn::default(), within));
+        may_move(store.watch(Revision(1), within));
+        may_move(store.grant_lease(within, within));
+        may_move(store.keep_lease(LeaseId(1), within));
+        may_move(store.findings(within));
     }
 }

@@ -1,9 +1,11 @@
 //! What a store is told about its etcd cluster, and what is wrong with it before anybody is asked.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use hyper::Uri;
 
+use super::addresses::Addresses;
 use super::tls;
 
 /// Where etcd is and how to be let in.
@@ -68,6 +70,22 @@ pub enum EtcdOptionsError {
 pub(super) struct Endpoint {
     pub(super) url: String,
     pub(super) is_https: bool,
+    /// A name or an address, the latter without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Endpoint {
+    /// Whether the host has to be looked up.
+    pub(super) fn is_named(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
+    /// The URL to connect to, by its address where that is known.
+    pub(super) fn url_at(&self, address: Option<SocketAddr>) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        address.map_or_else(|| self.url.clone(), |address| format!("{scheme}://{address}"))
+    }
 }
 
 /// Checked options. Files are read here and never again: renewals touch no file.
@@ -76,6 +94,7 @@ pub(super) struct Settings {
     pub(super) credentials: Option<(String, String)>,
     pub(super) tls: Option<etcd_client::TlsOptions>,
     pub(super) prefix: String,
+    pub(super) addresses: Addresses,
 }
 
 impl Settings {
@@ -91,7 +110,9 @@ impl Settings {
         }
         let uses_tls = endpoints.iter().any(|endpoint| endpoint.is_https);
         let tls = if uses_tls { Some(tls::options(&options)?) } else { None };
-        Ok(Self { endpoints, credentials: options.credentials, tls, prefix: options.prefix })
+        let addresses = Addresses::of_members(endpoints.len());
+        let EtcdOptions { credentials, prefix, .. } = options;
+        Ok(Self { endpoints, credentials, tls, prefix, addresses })
     }
 }
 
@@ -103,10 +124,16 @@ fn endpoint(url: &str) -> Result<Endpoint, EtcdOptionsError> {
         Some("https") => true,
         _ => return Err(invalid()),
     };
-    if parsed.host().unwrap_or_default().is_empty() || parsed.port_u16() == Some(0) {
+    let host = parsed.host().unwrap_or_default();
+    let port = parsed.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    // Nothing but these two: no user, no port that is no number.
+    let authority = parsed.authority().map_or("", |authority| authority.as_str());
+    if host.is_empty() || port == 0 || (authority != host && authority != format!("{host}:{port}"))
+    {
         return Err(invalid());
     }
-    Ok(Endpoint { url: url.to_owned(), is_https })
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok(Endpoint { url: url.to_owned(), is_https, host: host.to_owned(), port })
 }
 
 #[cfg(test)]
@@ -133,8 +160,17 @@ mod tests {
     }
 
     #[test]
+    fn a_known_address_takes_the_place_of_the_name() {
+        let named = endpoint("https://etcd-a:2379").unwrap();
+        assert!(named.is_named() && !endpoint("http://[::1]:2379").unwrap().is_named());
+        assert_eq!(named.url_at(None), "https://etcd-a:2379");
+        let known = Some("[fd00::1]:2379".parse().unwrap());
+        assert_eq!(named.url_at(known), "https://[fd00::1]:2379");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_at_once() {
-        for url in ["", "10.0.0.1:2379", "ftp://a:1", "http://", "http://a:99999", "http://a:0"] {
+        for url in ["", "10.0.0.1:2379", "ftp://a:1", "http://", "http://a:99999", "http://u@a:1"] {
             check(options(url), "is not a URL");
         }
         check(EtcdOptions { endpoints: Vec::new(), ..options("") }, "no etcd endpoint");

@@ -57,11 +57,14 @@ impl Pool {
     }
 
     /// One try at the member in use. Without a result, the next call goes to the next member.
-    pub(super) async fn call<T>(
+    pub(super) async fn call<T, F>(
         &self,
         within: Duration,
-        request: impl AsyncFn(Client) -> Result<T, Error>,
-    ) -> Result<T, StoreError> {
+        request: impl Fn(Client) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let member = self.member_in_use();
         let result = self.call_at(member, within, request).await;
         if result.as_ref().is_err_and(StoreError::is_ambiguous) {
@@ -71,22 +74,21 @@ impl Pool {
     }
 
     /// One try at one member.
-    pub(super) async fn call_at<T>(
+    pub(super) async fn call_at<T, F>(
         &self,
         member: usize,
         within: Duration,
-        request: impl AsyncFn(Client) -> Result<T, Error>,
-    ) -> Result<T, StoreError> {
+        request: impl Fn(Client) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let attempt = async {
             let client = self.connection(member, within).await?;
             let first = request(client.clone()).await;
-            match &first {
-                Err(error) if self.settings.credentials.is_some() => {
-                    if !errors::wants_a_token(error) {
-                        return first;
-                    }
-                }
-                _ => return first,
+            let has_credentials = self.settings.credentials.is_some();
+            if !(has_credentials && first.as_ref().is_err_and(errors::wants_a_token)) {
+                return first;
             }
             // The refused try applied nothing, so that it can be made again.
             self.authenticate(client.clone()).await?;
@@ -111,6 +113,7 @@ impl Pool {
         }
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|connection| connection.member != member);
+        self.settings.addresses.doubt(member);
     }
 
     /// The connection of this runtime to a member.
@@ -147,9 +150,10 @@ impl Pool {
             .with_keep_alive_while_idle(true)
             .with_require_leader(usage == Use::Watch);
         if let Some(tls) = self.settings.tls.clone().filter(|_| endpoint.is_https) {
-            options = options.with_tls(tls);
+            options = options.with_tls(tls.domain_name(&endpoint.host));
         }
-        let client = Client::connect([&endpoint.url], Some(options)).await?;
+        let url = endpoint.url_at(self.settings.addresses.to_try(member));
+        let client = Client::connect([url], Some(options)).await?;
         self.authenticate(client.clone()).await?;
         Ok(client)
     }
