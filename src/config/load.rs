@@ -199,3 +199,7 @@ fn mapping(text: &str, file: &str, findings: &mut Findings) -> Option<Node> {
     }
     Some(node)
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

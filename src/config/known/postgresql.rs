@@ -17,6 +17,9 @@ pub(super) const LOCAL: &[Known] = &[
     acted("authentication.replication", Section),
     acted("authentication.rewind", Section),
     acted("name", Text),
+    acted("superuser", Section),
+    acted("replication", Section),
+    acted("pg_rewind", Section),
     other("use_slots", Switch, ClusterOnly),
 ];
 
