@@ -93,8 +93,9 @@ fn store(root: &Node, findings: &mut Findings) {
             let message = "expected host, hosts or url: where etcd answers";
             findings.error(&place_of(root, "etcd3"), "etcd3", message);
         } else if let Some((key, message)) = etcd::problem(section) {
-            let key = format!("etcd3.{key}");
-            if findings.list.iter().all(|found| found.key != key) {
+            // A value of the wrong type was said already.
+            if findings.list.iter().all(|found| !found.key.starts_with("etcd3.")) {
+                let key = format!("etcd3.{key}");
                 findings.error(&place_of(root, &key), &key, message);
             }
         }

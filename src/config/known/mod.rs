@@ -142,12 +142,22 @@ fn children(parent: &str) -> impl Iterator<Item = &'static str> {
 /// The known key below `parent` that `key` was probably meant to be.
 pub(super) fn nearest(parent: &str, key: &str) -> Option<&'static str> {
     let key = key.to_lowercase().replace('-', "_");
-    let distance_max = (key.chars().count() / 3).clamp(1, 3);
-    children(parent)
+    let distance_max = match key.chars().count() {
+        0..4 => 1,
+        4..8 => 2,
+        _ => 3,
+    };
+    let by_letters = children(parent)
         .map(|known| (strsim::damerau_levenshtein(known, &key), known))
         .filter(|(distance, _)| *distance <= distance_max)
         .min()
-        .map(|(_, known)| known)
+        .map(|(_, known)| known);
+    // Beside tags of the user's own, a common beginning says too little.
+    let by_beginning = || {
+        let is_begun = |known: &&str| key.len() >= 4 && known.starts_with(&key);
+        children(parent).filter(|_| parent != "tags").find(is_begun)
+    };
+    by_letters.or_else(by_beginning)
 }
 
 /// The path that an environment variable's words mean within a section: `CONNECT_ADDRESS`.
@@ -186,6 +196,9 @@ mod tests {
     #[test]
     fn the_nearest_key_is_one_of_the_same_section() {
         assert_eq!(nearest("", "postgres"), Some("postgresql"));
+        assert_eq!(nearest("", "scoop"), Some("scope"));
+        assert_eq!(nearest("postgresql.authentication.superuser", "user"), Some("username"));
+        assert_eq!(nearest("tags", "clone"), None);
         assert_eq!(nearest("postgresql", "data-dir"), Some("data_dir"));
         assert_eq!(nearest("postgresql.authentication.superuser", "pasword"), Some("password"));
         assert_eq!(nearest("bootstrap.dcs", "loop_wiat"), Some("loop_wait"));

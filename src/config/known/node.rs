@@ -4,7 +4,7 @@ use super::Action::{ClusterOnly, Refused};
 use super::Kind::*;
 use super::{Known, acted, later, later_so, never, other};
 
-const OTHER_STORE: &str = "pgbaton keeps its state in etcd: give a section etcd3";
+const OTHER_STORE: &str = "pgbaton keeps its state in etcd, section etcd3";
 const PLAIN_HTTP: &str = "the REST API answers over plain HTTP";
 const INT: super::Kind = Int(0, i64::MAX);
 const OWN_THREADS: &str = "pgbaton has no such threads";
@@ -26,11 +26,11 @@ pub(super) const TOP: &[Known] = &[
     acted("pgbaton", Section),
     acted("etcd3", Section),
     acted("etcd", Section),
-    later_so("consul", Mapping, OTHER_STORE),
-    later_so("zookeeper", Mapping, OTHER_STORE),
-    later_so("exhibitor", Mapping, OTHER_STORE),
-    later_so("kubernetes", Mapping, OTHER_STORE),
-    later_so("raft", Mapping, OTHER_STORE),
+    never("consul", Mapping, OTHER_STORE),
+    never("zookeeper", Mapping, OTHER_STORE),
+    never("exhibitor", Mapping, OTHER_STORE),
+    never("kubernetes", Mapping, OTHER_STORE),
+    never("raft", Mapping, OTHER_STORE),
     other("ttl", Any, ClusterOnly),
     other("loop_wait", Any, ClusterOnly),
     other("retry_timeout", Any, ClusterOnly),
