@@ -45,7 +45,7 @@ fn unsigned(digits: &str) -> Option<i64> {
         return in_radix(hexadecimal, 16);
     }
     match digits.strip_prefix('0') {
-        Some("") => return Some(0),
+        Some(zeros) if zeros.bytes().all(|b| b == b'_') => return Some(0),
         Some(octal) => return in_radix(octal, 8),
         None => {}
     }
@@ -85,30 +85,37 @@ fn float(text: &str) -> Option<f64> {
         Some(at) => (&after[..at], Some(&after[at + 1..])),
         None => (after, None),
     };
-    let is_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let exponent_is_signed = exponent.is_none_or(|exponent| {
         exponent
             .strip_prefix(['-', '+'])
             .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
     });
-    let has_digits = before.contains(|c: char| c.is_ascii_digit())
-        || fraction.starts_with(|c: char| c.is_ascii_digit());
+    // A number that starts with its point has no sign.
+    let is_unsigned = digits.len() == text.len();
+    let has_digits = before.starts_with(|c: char| c.is_ascii_digit())
+        || before.is_empty() && is_unsigned && fraction.starts_with(|c: char| c.is_ascii_digit());
     if !is_digits(before) || !is_digits(fraction) || !exponent_is_signed || !has_digits {
         return None;
     }
     digits.replace('_', "").parse::<f64>().ok().map(|number| sign * number)
 }
 
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+}
+
 fn sexagesimal_float(groups: &str, last: &str, fraction: &str) -> Option<f64> {
+    if !is_digits(fraction) || !groups.split(':').all(is_digits) {
+        return None;
+    }
     let mut parts = groups.split(':');
     let first: f64 = parts.next()?.replace('_', "").parse().ok()?;
     let whole = parts.chain([last]).try_fold(first, |sum, group| {
         let sixtieth = sixtieth(group)?;
         Some(sum * 60.0 + sixtieth as f64)
     })?;
-    let is_digits = fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let fraction: f64 = format!("0.{}0", fraction.replace('_', "")).parse().ok()?;
-    is_digits.then_some(whole + fraction)
+    Some(whole + fraction)
 }
 
 #[cfg(test)]
@@ -148,6 +155,10 @@ mod tests {
             (".5", float(0.5, ".5")),
             ("1:30.5", float(90.5, "1:30.5")),
             (".", text(".")),
+            ("-.5", text("-.5")),
+            ("-1.5", float(-1.5, "-1.5")),
+            ("1e8:9.", text("1e8:9.")),
+            ("0_", int(0, "0_")),
             ("1.2.3", text("1.2.3")),
             ("08", text("08")),
             ("~", Content::Null),
