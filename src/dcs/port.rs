@@ -88,10 +88,11 @@ pub struct Change {
 /// Why the store gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No answer in time, or a connection that broke: a write may have been applied.
+    /// No answer in time: a write may have been applied.
     #[error("the store did not answer within {0:?}")]
     NoAnswer(Duration),
-    /// The store answered with an error that says nothing about what was applied.
+    /// The connection failed, or the store answered with an error that says nothing about what was
+    /// applied.
     #[error("the store failed: {0}")]
     Failed(String),
     /// The store has no space for writes (etcd's `NOSPACE` alarm). Nothing was applied.

@@ -1,0 +1,6 @@
+//! What several test files need.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod etcd;
+pub mod store;
