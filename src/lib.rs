@@ -4,8 +4,10 @@
 
 pub mod act;
 pub mod agent;
+pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod ctl;
 pub mod dcs;
 pub mod decide;
 pub mod mutants;

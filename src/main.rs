@@ -1,3 +1,16 @@
 //! The thin end of the binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use pgbaton::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match Cli::parse().into_command() {
+        Command::Ctl(args) => pgbaton::ctl::run(args),
+        Command::Run(_) | Command::Check(_) | Command::Demo(_) => {
+            eprintln!("Error: this command is not available yet in this build");
+            ExitCode::FAILURE
+        }
+    }
+}
