@@ -14,7 +14,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wake", &["values", "cluster", "config"]),
     ("dcs", &["values", "cluster", "config", "mutants"]),
     ("postgres", &["values", "cluster", "config", "mutants"]),
-    ("observe", &["values", "cluster", "config", "decide", "dcs", "postgres", "mutants"]),
+    (
+        // `publish` for its counters alone.
+        "observe",
+        &["values", "cluster", "config", "decide", "dcs", "postgres", "publish", "mutants"],
+    ),
     (
         "act",
         &[
@@ -22,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "wake", "mutants",
         ],
     ),
-    ("publish", &["values", "cluster", "config", "decide", "postgres"]),
+    ("publish", &["values", "cluster", "config", "decide", "postgres", "wake"]),
     ("fence", &["values", "config", "postgres", "mutants"]),
     ("api", &["values", "cluster", "config", "decide", "dcs", "postgres", "publish", "wake"]),
     ("ctl", &["values", "cluster", "config", "dcs"]),
