@@ -93,13 +93,16 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql) -> Settings 
     }
 }
 
+/// Both ends of a value that is shown.
+type Ends<T> = (watch::Sender<T>, watch::Receiver<T>);
+
 /// The channels that the loop and its tasks share: each end goes to one of them.
 struct Channels {
-    times: (watch::Sender<LeaseTimes>, watch::Receiver<LeaseTimes>),
-    sight: (watch::Sender<Option<Arc<Sight>>>, watch::Receiver<Option<Arc<Sight>>>),
-    lease: (watch::Sender<LeaseSight>, watch::Receiver<LeaseSight>),
-    display: (watch::Sender<Option<LeaseId>>, watch::Receiver<Option<LeaseId>>),
-    wanted: (watch::Sender<Option<Arc<Wanted>>>, watch::Receiver<Option<Arc<Wanted>>>),
+    times: Ends<LeaseTimes>,
+    sight: Ends<Option<Arc<Sight>>>,
+    lease: Ends<LeaseSight>,
+    display: Ends<Option<LeaseId>>,
+    wanted: Ends<Option<Arc<Wanted>>>,
     orders: (LeaseOrders, mpsc::UnboundedReceiver<Order>),
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
     calls: (Calls, mpsc::UnboundedReceiver<Call>),
@@ -122,10 +125,7 @@ impl Channels {
 
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
-    let first_config = first_config(&parts.config);
-    let dynamic = Dynamic::from_document(&first_config, Floors::Own)
-        .map_or_else(|_| Dynamic::default(), |(dynamic, _)| dynamic);
-    let settings = settings(&dynamic, &effective_postgresql(&parts.config, &dynamic));
+    let (first_config, dynamic, settings) = first_settings(&parts.config);
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
     let channels = Channels::new(settings.times);
     let exposure = Exposure::new(parts.fence);
@@ -146,26 +146,27 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         shown: channels.lease.0,
         metrics: parts.metrics.clone(),
     });
+    let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
     let mirror = Mirror::new(
-        parts.store.clone(),
-        parts.clock.clone(),
+        store.clone(),
+        clock.clone(),
         channels.times.1.clone(),
         channels.sight.0,
-        parts.metrics.clone(),
+        metrics.clone(),
     );
     let publisher = Publisher {
-        store: parts.store.clone(),
-        clock: parts.clock.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
         name: me.name.clone(),
         times: channels.times.1,
         wanted: channels.wanted.1,
         display: channels.display.0,
     };
     let context = Rc::new(Context {
-        store: parts.store,
+        store,
         server: parts.server,
         peers: parts.peers,
-        clock: parts.clock,
+        clock,
         notebook: Notebook::new(parts.journal_file, parts.journal),
         lease: channels.orders.0,
         lease_sight: channels.lease.1.clone(),
@@ -180,7 +181,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         written_lineage: RefCell::default(),
         rounds: Cell::new((Revision::ABSENT, 0)),
         notes: channels.notes.0,
-        metrics: parts.metrics.clone(),
+        metrics: metrics.clone(),
     });
     let agent = Agent::new(Inlets {
         context,
@@ -194,10 +195,19 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         notes: channels.notes.1,
         reload: parts.reload,
         pulse,
-        metrics: parts.metrics,
+        metrics,
         published: published.clone(),
     });
     Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls: channels.calls.0 }
+}
+
+/// What is in force until the store says something else.
+fn first_settings(config: &NodeConfig) -> (serde_json::Value, Dynamic, Settings) {
+    let document = first_config(config);
+    let dynamic = Dynamic::from_document(&document, Floors::Own)
+        .map_or_else(|_| Dynamic::default(), |(dynamic, _)| dynamic);
+    let settings = settings(&dynamic, &effective_postgresql(config, &dynamic));
+    (document, dynamic, settings)
 }
 
 /// What a new cluster starts with; one that does not say gets our defaults.

@@ -1,6 +1,7 @@
 //! The loop: wake, observe, decide, act, publish. Work that takes time is a job beside it.
 
 mod assemble;
+mod force;
 mod memory;
 mod report;
 
@@ -18,10 +19,8 @@ use tracing::{debug, info, warn};
 use crate::act::lease::Pulse;
 use crate::act::{Context, EffectError, Note, Ports, Wanted, carry_out};
 use crate::cluster::Look;
-use crate::config::{Dynamic, Floors, NodeConfig, effective_postgresql};
-use crate::decide::{
-    Decision, Job, JobKind, LeaseSight, Me, Memory, Seat, Sight, View, decide, seat,
-};
+use crate::config::{Dynamic, NodeConfig};
+use crate::decide::{Decision, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
@@ -329,59 +328,6 @@ impl<P: Ports> Agent<P> {
             let work = Box::pin(carry_out(Rc::clone(&self.inlets.context), decision.upkeep));
             self.upkeep = Some(Running { job, work });
         }
-    }
-
-    /// Puts the dynamic configuration in force when it has changed.
-    async fn apply_config(&mut self) {
-        let cluster = self.inlets.context.cluster();
-        let revision = cluster.config.as_ref().map(|config| config.revision);
-        if revision == self.applied && self.configured {
-            return;
-        }
-        if let Some(config) = &cluster.config {
-            match Dynamic::from_document(&config.value, Floors::Own) {
-                Ok((dynamic, adjustments)) => {
-                    for adjustment in adjustments {
-                        warn!(%adjustment, "the dynamic configuration was adjusted");
-                    }
-                    self.inlets.dynamic = Arc::new(dynamic);
-                }
-                Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "the configuration is kept");
-                }
-            }
-        }
-        self.applied = revision;
-        self.put_in_force().await;
-    }
-
-    async fn put_in_force(&mut self) {
-        let effective = effective_postgresql(&self.inlets.config, &self.inlets.dynamic);
-        for warning in &effective.warnings {
-            warn!(warning, "a setting is not in force");
-        }
-        let settings = Arc::new(settings(&self.inlets.dynamic, &effective));
-        self.inlets.times.send_if_modified(|times| {
-            let changed = *times != settings.times;
-            *times = settings.times;
-            changed
-        });
-        self.inlets.context.settings.replace(settings);
-        match self.inlets.context.server.configure(&effective).await {
-            Ok(_) => self.configured = true,
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "the settings were not written");
-            }
-        }
-    }
-
-    fn reload_files(&mut self) {
-        let Some(config) = (self.inlets.reload)() else { return };
-        info!("the files were read again");
-        let me = Me { incarnation: self.inlets.context.me().incarnation, ..assemble::me(&config) };
-        self.inlets.context.me.replace(Arc::new(me));
-        self.inlets.config = config;
-        self.configured = false;
     }
 }
 
