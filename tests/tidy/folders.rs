@@ -28,8 +28,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("publish", &["values", "cluster", "config", "decide", "postgres", "wake"]),
     ("fence", &["values", "config", "postgres", "mutants"]),
-    ("api", &["values", "cluster", "config", "decide", "dcs", "postgres", "publish", "wake"]),
-    ("ctl", &["values", "cluster", "config", "dcs"]),
+    (
+        // `observe` for the port to the peers, which its client is.
+        "api",
+        &["values", "cluster", "config", "decide", "dcs", "postgres", "observe", "publish", "wake"],
+    ),
+    // `api` for its client alone.
+    ("ctl", &["values", "cluster", "config", "dcs", "api"]),
     ("demo", &["values", "config"]),
 ];
 
