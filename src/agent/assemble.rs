@@ -14,7 +14,7 @@ use crate::config::{Dynamic, EffectivePostgresql, Floors, NodeConfig, effective_
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::Mirror;
-use crate::publish::{Activity, Metrics, Published, Status};
+use crate::publish::{Activity, Events, Metrics, Published, Status};
 use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Calls};
 
@@ -46,6 +46,8 @@ pub struct Assembly<P: Ports> {
     pub clock: P::Clock,
     /// Counters.
     pub metrics: Metrics,
+    /// What happened lately.
+    pub events: Events,
 }
 
 /// The tasks beside the loop. Each runs for ever.
@@ -182,6 +184,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         rounds: Cell::new((Revision::ABSENT, 0)),
         notes: channels.notes.0,
         metrics: metrics.clone(),
+        events: parts.events.clone(),
     });
     let agent = Agent::new(Inlets {
         context,
@@ -196,6 +199,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         reload: parts.reload,
         pulse,
         metrics,
+        events: parts.events,
         published: published.clone(),
     });
     Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls: channels.calls.0 }

@@ -17,12 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
-use crate::act::{Context, EffectError, Note, Ports, Wanted, carry_out};
+use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain};
 use crate::cluster::Look;
 use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{Decision, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::{Activity, Metrics, Published};
+use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 
@@ -73,6 +73,7 @@ pub(super) struct Inlets<P: Ports> {
     pub(super) reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
     pub(super) pulse: Pulse,
     pub(super) metrics: Metrics,
+    pub(super) events: Events,
     pub(super) published: Published,
 }
 
@@ -302,6 +303,8 @@ impl<P: Ports> Agent<P> {
         info!(decision = %decision.reason, "decided");
         self.inlets.metrics.decision(decision.reason.label);
         let since_micros = self.inlets.context.clock.wall_micros();
+        let reason = decision.reason.clone();
+        self.inlets.events.decision(DecisionEvent { at_micros: since_micros, reason });
         self.activity = Activity { reason: decision.reason.clone(), since: now, since_micros };
     }
 
@@ -320,12 +323,20 @@ impl<P: Ports> Agent<P> {
         }
         if !decision.effects.is_empty() && self.job.is_none() {
             let job = Job { kind: decision.kind, since };
-            let work = Box::pin(carry_out(Rc::clone(&self.inlets.context), decision.effects));
+            let work = Box::pin(carry_out(
+                Rc::clone(&self.inlets.context),
+                decision.effects,
+                Telling::Steps,
+            ));
             self.job = Some(Running { job, work });
         }
         if !decision.upkeep.is_empty() && self.upkeep.is_none() {
             let job = Job { kind: JobKind::Other, since };
-            let work = Box::pin(carry_out(Rc::clone(&self.inlets.context), decision.upkeep));
+            let work = Box::pin(carry_out(
+                Rc::clone(&self.inlets.context),
+                decision.upkeep,
+                Telling::Quietly,
+            ));
             self.upkeep = Some(Running { job, work });
         }
     }
@@ -337,16 +348,4 @@ async fn finished(running: &mut Option<Running>) -> Result<(), EffectError> {
         Some(running) => running.work.as_mut().await,
         None => std::future::pending().await,
     }
-}
-
-/// An error with its causes, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
