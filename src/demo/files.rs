@@ -157,6 +157,15 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_wrong_with_a_sample() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/pg-b.yml");
+        let loaded = crate::config::load(Some(&path), &Default::default());
+        let findings: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
+        assert!(findings.is_empty(), "{findings:#?}");
+        assert_eq!(loaded.config.map(|node| node.name.to_string()).as_deref(), Some("pg-b"));
+    }
+
+    #[test]
     fn the_times_fit_the_ttl() {
         assert_eq!(shorter_times(5), (1, 2));
         assert_eq!(shorter_times(30), (10, 10));
