@@ -1,6 +1,7 @@
 //! A host with a port, as people write it: `db1:5432`, `10.0.0.1:8008`, `[::1]:5432`.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// A host name or address (an IPv6 address without its brackets) and a port.
@@ -61,8 +62,9 @@ impl fmt::Display for HostPort {
 
 /// The host, and the text of the port if there is one; `None` when the shape is wrong.
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
+    let is_ipv6 = |host: &str| host.parse::<Ipv6Addr>().is_ok();
     if let Some(rest) = text.strip_prefix('[') {
-        let (host, after) = rest.split_once(']')?;
+        let (host, after) = rest.split_once(']').filter(|(host, _)| is_ipv6(host))?;
         return match after.strip_prefix(':') {
             Some(port) => Some((host, Some(port))),
             None if after.is_empty() => Some((host, None)),
@@ -77,8 +79,11 @@ fn split(text: &str) -> Option<(&str, Option<&str>)> {
         None => Some((text, None)),
         Some((host, port)) if !port.contains(':') => Some((host, Some(port))),
         // More than one colon: a bare IPv6 address, whose last group may be meant as the port.
-        Some(_) if text.parse::<std::net::Ipv6Addr>().is_ok() => Some((text, None)),
-        Some(_) => text.rsplit_once(':').map(|(host, port)| (host, Some(port))),
+        Some(_) if is_ipv6(text) => Some((text, None)),
+        Some(_) => {
+            let (host, port) = text.rsplit_once(':').filter(|(host, _)| is_ipv6(host))?;
+            Some((host, Some(port)))
+        }
     }
 }
 
@@ -100,9 +105,19 @@ mod tests {
 
     #[test]
     fn what_is_not_host_and_port_is_refused() {
-        for text in
-            ["", "db1", "db1:", "db1:x", "db1:0", "db1:70000", "[::1", "a b:1", "http://a:1"]
-        {
+        for text in [
+            "",
+            "db1",
+            "db1:",
+            "db1:x",
+            "db1:0",
+            "db1:70000",
+            "[::1",
+            "a b:1",
+            "http://a:1",
+            "a:b:1",
+            "[a]:1",
+        ] {
             assert!(text.parse::<HostPort>().is_err(), "{text:?}");
         }
     }

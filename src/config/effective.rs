@@ -2,9 +2,10 @@
 //! values win, except where the whole cluster must agree. Written for PostgreSQL 13 and later.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::dynamic::Adjustment;
 use super::guc;
 use super::{Callbacks, Dynamic, NodeConfig, Program, SharedSettings};
 
@@ -52,20 +53,48 @@ impl EffectivePostgresql {
 /// How long PostgreSQL may take to start when nothing was said.
 const PG_CTL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Which document a setting stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The cluster's.
+    Cluster,
+    /// The node's file.
+    Local,
+}
+
+/// What does not count, and where it stands.
+pub(super) type Refused = Vec<(Side, Adjustment)>;
+
 /// Merges the node's `postgresql` section over the cluster's.
 pub fn effective_postgresql(node: &NodeConfig, dynamic: &Dynamic) -> EffectivePostgresql {
-    let (shared, refused) = SharedSettings::read(&dynamic.postgresql);
-    let mut warnings: Vec<String> = refused.iter().map(|one| format!("cluster's {one}")).collect();
+    let (mut merged, refused) = merge_sides(node, dynamic);
+    merged.warnings = refused
+        .into_iter()
+        .map(|(side, one)| match side {
+            Side::Cluster => format!("cluster's {one}"),
+            Side::Local => one.to_string(),
+        })
+        .collect();
+    merged
+}
+
+/// Merges, and leaves the warnings apart.
+pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePostgresql, Refused) {
+    let (shared, adjustments) = SharedSettings::read(&dynamic.postgresql);
+    let mut refused: Refused = adjustments.into_iter().map(|one| (Side::Cluster, one)).collect();
     let local = &node.postgresql.local;
-    let merged = guc::merge(node, &shared, &mut warnings);
+    let merged = guc::merge(node, &shared, &mut refused);
     let config_dir = &node.postgresql.config_dir;
     let own_file = |guc: &str, name: &str| {
-        merged.parameters.get(guc).is_some_and(|path| config_dir.join(name) == PathBuf::from(path))
+        merged
+            .parameters
+            .get(guc)
+            .is_some_and(|path| config_dir.join(name).as_path() == Path::new(path))
     };
     let lines = |local: &Option<Vec<String>>, shared: Option<Vec<String>>| {
         local.clone().or(shared).filter(|lines| !lines.is_empty())
     };
-    EffectivePostgresql {
+    let effective = EffectivePostgresql {
         pg_hba: lines(&local.pg_hba, shared.pg_hba).filter(|_| own_file("hba_file", "pg_hba.conf")),
         pg_ident: lines(&local.pg_ident, shared.pg_ident)
             .filter(|_| own_file("ident_file", "pg_ident.conf")),
@@ -90,8 +119,9 @@ pub fn effective_postgresql(node: &NodeConfig, dynamic: &Dynamic) -> EffectivePo
             .unwrap_or_else(|| "postgres".to_owned()),
         parameters: merged.parameters,
         command_line: merged.command_line,
-        warnings,
-    }
+        warnings: Vec::new(),
+    };
+    (effective, refused)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::dynamic::Adjustment;
+use super::effective::{Refused, Side};
 use super::scalar_rules::{Unit, parse_bool, parse_int};
 use super::{NodeConfig, SharedSettings};
 
@@ -66,36 +68,39 @@ fn is_managed(name: &str) -> bool {
         || name.starts_with("recovery_target")
 }
 
-/// Merges both sides; `warnings` learns what does not count.
-pub(super) fn merge(
-    node: &NodeConfig,
-    shared: &SharedSettings,
-    warnings: &mut Vec<String>,
-) -> Merged {
+/// Merges both sides; `refused` learns what does not count.
+pub(super) fn merge(node: &NodeConfig, shared: &SharedSettings, refused: &mut Refused) -> Merged {
     let local = &node.postgresql.local;
     let mut parameters = BTreeMap::new();
-    let recovery = local.recovery_conf.as_ref().or(shared.recovery_conf.as_ref());
-    let sides = [
-        ("cluster's postgresql.parameters", Some(&shared.parameters)),
-        ("postgresql.parameters", Some(&local.parameters)),
-        ("postgresql.recovery_conf", recovery),
-    ];
-    for (place, side) in sides {
-        for (name, value) in side.into_iter().flatten() {
-            if is_controlled(name) {
-                if !std::ptr::eq(side.unwrap_or(&local.parameters), &shared.parameters) {
-                    warnings.push(format!("{place}.{name}: only the cluster's value counts"));
+    let mut take = |side: Side, section: &str, given: &BTreeMap<String, String>| {
+        for (name, value) in given {
+            let is_clusters_own = side == Side::Cluster && section == "parameters";
+            let reason = match is_controlled(name) {
+                true if is_clusters_own => continue,
+                true => Some("does not count: only the cluster's value does"),
+                false => refusal(name, value),
+            };
+            match reason {
+                Some(reason) => {
+                    let key = format!("postgresql.{section}.{name}");
+                    refused.push((side, Adjustment::new(key, reason)));
                 }
-            } else if let Some(reason) = refusal(name, value) {
-                warnings.push(format!("{place}.{name}: {reason}"));
-            } else {
-                parameters.insert(name.clone(), value.clone());
+                None => {
+                    parameters.insert(name.clone(), value.clone());
+                }
             }
         }
+    };
+    take(Side::Cluster, "parameters", &shared.parameters);
+    take(Side::Local, "parameters", &local.parameters);
+    match (&local.recovery_conf, &shared.recovery_conf) {
+        (Some(recovery), _) => take(Side::Local, "recovery_conf", recovery),
+        (None, Some(recovery)) => take(Side::Cluster, "recovery_conf", recovery),
+        (None, None) => {}
     }
-    let command_line = controlled(node, &shared.parameters, warnings);
+    let command_line = controlled(node, &shared.parameters, refused);
     parameters.extend(command_line.iter().cloned());
-    parameters.insert(WAL_KEEP_SIZE.to_owned(), wal_keep_size(&shared.parameters, warnings));
+    parameters.insert(WAL_KEEP_SIZE.to_owned(), wal_keep_size(&shared.parameters, refused));
     for (guc, file) in [("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")] {
         let path = parameters.get(guc).map_or(file, String::as_str);
         let path = node.postgresql.config_dir.join(path).to_string_lossy().into_owned();
@@ -121,7 +126,7 @@ fn refusal(name: &str, value: &str) -> Option<&'static str> {
 fn controlled(
     node: &NodeConfig,
     given: &BTreeMap<String, String>,
-    warnings: &mut Vec<String>,
+    refused: &mut Refused,
 ) -> Vec<(String, String)> {
     CONTROLLED
         .iter()
@@ -135,10 +140,10 @@ fn controlled(
             let value = match given.get(*name) {
                 None => own,
                 Some(given) => accepts.read(given).unwrap_or_else(|expected| {
-                    warnings.push(format!(
-                        "cluster's postgresql.parameters.{name}: expected {expected}, found \
-                         {given:?}: {own} is in force"
-                    ));
+                    let message =
+                        format!("expected {expected}, found {given:?}: {own} is in force");
+                    let key = format!("postgresql.parameters.{name}");
+                    refused.push((Side::Cluster, Adjustment::new(key, message)));
                     own
                 }),
             };
@@ -174,15 +179,16 @@ impl Accepts {
 }
 
 /// The cluster's `wal_keep_size`, or what its older `wal_keep_segments` comes to.
-fn wal_keep_size(given: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> String {
+fn wal_keep_size(given: &BTreeMap<String, String>, refused: &mut Refused) -> String {
     let mut read = |name: &str, unit: Unit, least: i64| {
         let text = given.get(name)?;
         let number = parse_int(&Value::from(text.as_str()), unit).filter(|n| *n >= least);
         if number.is_none() {
-            warnings.push(format!(
-                "cluster's postgresql.parameters.{name}: expected at least {least}, found {text:?}: \
-                 the default is in force"
-            ));
+            let message = format!(
+                "expected at least {least}, found {text:?}: {WAL_KEEP_SIZE_DEFAULT} is in force"
+            );
+            let key = format!("postgresql.parameters.{name}");
+            refused.push((Side::Cluster, Adjustment::new(key, message)));
         }
         number
     };

@@ -5,23 +5,40 @@
 //! Patroni's YAML end here.
 
 mod address;
+mod build;
+mod check;
 mod dynamic;
 mod effective;
+mod env;
+mod etcd;
+mod finding;
 mod guc;
+mod host;
+mod known;
+mod listen;
+mod load;
 mod node;
+mod patch;
 mod postgresql;
+mod rules;
 mod scalar_rules;
 mod shared;
 mod tags;
 mod timing;
+mod value_kinds;
+mod yaml;
 
 pub use address::{HostPort, InvalidHostPort};
 pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
+pub use finding::{Finding, Severity};
+pub use host::{check_host, check_ports};
+pub use load::{Loaded, ToolConfig, load, load_tool};
 pub use node::{
     Bootstrap, Credentials, CtlConfig, EtcdConfig, LogConfig, LogLevel, NodeConfig, OwnConfig,
     RestApi, Source, key_prefix,
 };
+pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{
     Account, Authentication, Callbacks, PostgresqlConfig, Program, SharedSettings,
 };
