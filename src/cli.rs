@@ -1,6 +1,8 @@
 //! The command line of the whole binary: its commands, their options and their help. What a command
 //! does is its own module's business; the subcommands of `ctl` are declared in `ctl`.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -136,6 +138,14 @@ pub struct DemoArgs {
     #[arg(long, value_name = "PORT", default_value_t = 5000)]
     #[arg(value_parser = clap::value_parser!(u16).range(1024..=60000))]
     pub base_port: u16,
+}
+
+/// The environment as the configuration reads it; a variable that is no text cannot be meant.
+pub fn environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! The output formats, and how rows of named values look in each.
+
+use std::io;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+use serde_json::{Map, Value};
+
+use super::table::{Align, Heading, Table};
+use super::yaml_text;
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    #[default]
+    Pretty,
+    /// One row a line, tabs between cells.
+    Tsv,
+    /// An array of objects on one line.
+    Json,
+    /// A list of mappings.
+    #[value(alias = "yml")]
+    Yaml,
+}
+
+/// Rows with the names of their columns. An empty text stands for "nothing to say".
+pub(super) struct Records<'a> {
+    pub(super) headings: Vec<Heading<'a>>,
+    pub(super) rows: Vec<Vec<Value>>,
+    /// Whether json and yaml leave out keys that have nothing to say.
+    pub(super) omits_empty: bool,
+}
+
+impl Records<'_> {
+    /// Writes them in one format, a line break at the end.
+    pub(super) fn write(self, format: Format, title: Option<String>) -> String {
+        match format {
+            Format::Pretty => {
+                let texts = |row: &Vec<Value>| row.iter().map(people_text).collect();
+                let rows = self.rows.iter().map(texts).collect();
+                Table { title, headings: self.headings, rows }.draw()
+            }
+            Format::Tsv => self.tsv(),
+            Format::Json => json_text(&self.objects()) + "\n",
+            Format::Yaml => yaml_text::block(&self.objects()) + "\n",
+        }
+    }
+
+    fn tsv(&self) -> String {
+        let headings = self.headings.iter().map(|heading| heading.text.to_owned()).collect();
+        let rows = self.rows.iter().map(|row| row.iter().map(machine_text).collect());
+        let lines = std::iter::once(headings).chain(rows);
+        lines.map(|cells: Vec<String>| cells.join("\t") + "\n").collect()
+    }
+
+    fn objects(&self) -> Value {
+        let object = |row: &Vec<Value>| {
+            let names = self.headings.iter().map(|heading| heading.text.to_owned());
+            let fields = names.zip(row.iter().cloned());
+            let fields = fields.filter(|(_, value)| !self.omits_empty || value != "");
+            Value::Object(fields.collect::<Map<_, _>>())
+        };
+        Value::Array(self.rows.iter().map(object).collect())
+    }
+}
+
+pub(super) fn left(text: &str) -> Heading<'_> {
+    Heading { text, align: Align::Left }
+}
+
+pub(super) fn right(text: &str) -> Heading<'_> {
+    Heading { text, align: Align::Right }
+}
+
+fn people_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(_) => yaml_text::block(value).trim_end().to_owned(),
+        other => yaml_text::flow(other),
+    }
+}
+
+fn machine_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "None".to_owned(),
+        other => yaml_text::flow(other),
+    }
+}
+
+/// JSON on one line with a space after each separator, ASCII only.
+pub(super) fn json_text(value: &Value) -> String {
+    let mut buffer = Vec::new();
+    let written = value.serialize(&mut Serializer::with_formatter(&mut buffer, Spaced));
+    written.expect("a JSON value has text keys, and memory can be written to");
+    let text = String::from_utf8(buffer).expect("JSON of texts is text");
+    let mut ascii = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii() {
+            ascii.push(letter);
+        } else {
+            // Outside of ASCII there are only letters of texts, where an escape may stand.
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W>(&mut self, writer: &mut W, first: bool) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W>(&mut self, writer: &mut W, first: bool) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W>(&mut self, writer: &mut W) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        writer.write_all(b": ")
+    }
+}
