@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod config;

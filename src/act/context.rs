@@ -11,7 +11,7 @@ use super::ports::Ports;
 use crate::cluster::{Ballot, Guard, Lineage, Refusal, Vote};
 use crate::decide::{LeaseSight, Me, Settings, Sight};
 use crate::postgres::CopyProgress;
-use crate::publish::Metrics;
+use crate::publish::{Events, Metrics};
 use crate::values::{Lsn, Monotonic, Revision, Term, Timeline};
 
 /// Something an effect found out, for the loop's memory.
@@ -74,6 +74,8 @@ pub struct Context<P: Ports> {
     pub notes: mpsc::UnboundedSender<Note>,
     /// Counters.
     pub metrics: Metrics,
+    /// What happened lately.
+    pub events: Events,
 }
 
 impl<P: Ports> Context<P> {

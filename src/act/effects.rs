@@ -10,7 +10,8 @@ use super::{election, promotion, records};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
-use crate::values::Clock;
+use crate::publish::StepEvent;
+use crate::values::{Clock, Monotonic};
 
 /// Why an effect failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,28 +60,66 @@ impl From<std::io::Error> for EffectError {
     }
 }
 
-/// Carries the effects out, in order; stops at the first failure, and says which it was.
+/// How much is said of each step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Each step with its duration, in the log and in the recent events.
+    Steps,
+    /// Only what failed, for the debug log: side work that comes again by itself.
+    Quietly,
+}
+
+/// Carries the effects out, in order; stops at the first failure.
 ///
 /// # Errors
 /// The first failure.
 pub async fn carry_out<P: Ports>(
     context: Rc<Context<P>>,
     effects: Vec<Effect>,
+    telling: Telling,
 ) -> Result<(), EffectError> {
     for effect in &effects {
         let started = context.clock.now();
         let result = run(&context, effect).await;
-        let took = context.clock.now().since(started);
-        match &result {
-            Ok(()) => tracing::debug!(effect = name(effect), ?took, "done"),
-            Err(error) => {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(effect = name(effect), ?took, error, "failed");
-            }
+        if telling == Telling::Steps {
+            tell(&context, effect, started, result.as_ref().err());
         }
         result?;
     }
     Ok(())
+}
+
+fn tell<P: Ports>(
+    context: &Context<P>,
+    effect: &Effect,
+    started: Monotonic,
+    error: Option<&EffectError>,
+) {
+    let (step, took) = (name(effect), context.clock.now().since(started));
+    match error {
+        None => tracing::info!(step, ?took, "done"),
+        Some(error) => {
+            tracing::warn!(step, ?took, error = error as &dyn std::error::Error, "failed");
+        }
+    }
+    context.events.step(StepEvent {
+        at_micros: context.clock.wall_micros(),
+        step: step.to_owned(),
+        took,
+        error: error.map(|error| chain(error)),
+    });
+}
+
+/// An error with its causes, as one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), EffectError> {

@@ -12,7 +12,7 @@ mod promotion;
 mod records;
 
 pub use context::{Context, Note};
-pub use effects::{EffectError, carry_out};
+pub use effects::{EffectError, Telling, carry_out, chain};
 pub use journal::{JournalFile, Notebook};
 pub use ports::Ports;
 pub use presence::{Publisher, Wanted};

@@ -60,7 +60,8 @@ pub async fn record_intent<P: Ports>(
     if again {
         lineage.promotions.pop();
     }
-    let timeline = lineage.next_timeline(parent);
+    let again = planted(Mutant::BurntTimelineAgain);
+    let timeline = if again { parent.next() } else { lineage.next_timeline(parent) };
     lineage.promotions.push(Promotion {
         term: guard.term,
         timeline,

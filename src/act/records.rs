@@ -12,7 +12,7 @@ use crate::cluster::{
 };
 use crate::dcs::{Compare, Op, Store, Txn, codec, keys, txns};
 use crate::postgres::Server;
-use crate::values::{Clock, Lsn, MemberName, Revision, SystemId, Term, Timeline};
+use crate::values::{Clock, Lsn, MemberName, SystemId, Term, Timeline};
 
 /// PostgreSQL writes this into the history file of a promotion without a recovery target.
 const REASON_OF_A_PROMOTION: &str = "no recovery target specified";
@@ -41,12 +41,7 @@ pub async fn claim_initialize<P: Ports>(context: &Context<P>) -> Result<(), Effe
         let why = "the store has not granted a lease yet".to_owned();
         return Err(EffectError::Refused(why));
     };
-    let claim = codec::initialize(Initialize::Claimed);
-    let txn = Txn {
-        compares: vec![Compare::ModRevision(keys::INITIALIZE.to_owned(), Revision::ABSENT)],
-        ops: vec![Op::Put(keys::INITIALIZE.to_owned(), claim, Some(lease))],
-    };
-    commit(context, txn, "the initialize key").await
+    commit(context, txns::claimed(lease), "the initialize key").await
 }
 
 /// Gives the claim up, if the key still is a claim.

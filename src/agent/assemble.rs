@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::Agent;
-use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Pulse};
-use crate::act::{Context, Notebook, Ports, Publisher};
-use crate::cluster::{Look, MemberState, Role, State};
+use super::{Agent, Inlets};
+use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
+use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
+use crate::cluster::{Look, MemberState, Role};
 use crate::config::{Dynamic, EffectivePostgresql, Floors, NodeConfig, effective_postgresql};
-use crate::decide::{Journal, LeaseSight, Me, Memory, Reason, Settings};
+use crate::dcs::LeaseId;
+use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::Mirror;
-use crate::publish::{Activity, Metrics, Published, Status};
+use crate::publish::{Activity, Events, Metrics, Published, Status};
 use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
-use crate::wake::Calls;
+use crate::wake::{Call, Calls};
 
 /// What an agent is put together from.
 pub struct Assembly<P: Ports> {
@@ -45,6 +46,8 @@ pub struct Assembly<P: Ports> {
     pub clock: P::Clock,
     /// Counters.
     pub metrics: Metrics,
+    /// What happened lately.
+    pub events: Events,
 }
 
 /// The tasks beside the loop. Each runs for ever.
@@ -92,40 +95,44 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql) -> Settings 
     }
 }
 
+/// Both ends of a value that is shown.
+type Ends<T> = (watch::Sender<T>, watch::Receiver<T>);
+
+/// The channels that the loop and its tasks share: each end goes to one of them.
+struct Channels {
+    times: Ends<LeaseTimes>,
+    sight: Ends<Option<Arc<Sight>>>,
+    lease: Ends<LeaseSight>,
+    display: Ends<Option<LeaseId>>,
+    wanted: Ends<Option<Arc<Wanted>>>,
+    orders: (LeaseOrders, mpsc::UnboundedReceiver<Order>),
+    notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
+    calls: (Calls, mpsc::UnboundedReceiver<Call>),
+}
+
+impl Channels {
+    fn new(times: LeaseTimes) -> Self {
+        Self {
+            times: watch::channel(times),
+            sight: watch::channel(None),
+            lease: watch::channel(LeaseSight::default()),
+            display: watch::channel(None),
+            wanted: watch::channel(None),
+            orders: LeaseOrders::channel(),
+            notes: mpsc::unbounded_channel(),
+            calls: mpsc::unbounded_channel(),
+        }
+    }
+}
+
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
-    let config = parts.config;
-    let first_config = first_config(&config);
-    let dynamic = Dynamic::from_document(&first_config, Floors::Own)
-        .map_or_else(|_| Dynamic::default(), |(dynamic, _)| dynamic);
-    let effective = effective_postgresql(&config, &dynamic);
-    let settings = Arc::new(settings(&dynamic, &effective));
-    let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&config) });
-    let dynamic = Arc::new(dynamic);
-    let (times_sender, times) = watch::channel(settings.times);
-    let (sight_sender, sight) = watch::channel(None);
-    let (lease_sender, lease) = watch::channel(LeaseSight::default());
-    let (display_sender, display) = watch::channel(None);
-    let (wanted_sender, wanted) = watch::channel(None);
-    let (orders, order_receiver) = LeaseOrders::channel();
-    let (notes, note_receiver) = mpsc::unbounded_channel();
-    let (calls, call_receiver) = mpsc::unbounded_channel();
+    let (first_config, dynamic, settings) = first_settings(&parts.config);
+    let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
+    let channels = Channels::new(settings.times);
     let exposure = Exposure::new(parts.fence);
     let pulse = Pulse::default();
-    let look = Look {
-        state: State::Silent,
-        started_at_micros: None,
-        version: None,
-        pending_restart: Vec::new(),
-    };
-    let look = Arc::new(look);
-    let activity = Activity {
-        reason: Reason::plain("start"),
-        since: parts.clock.now(),
-        since_micros: parts.clock.wall_micros(),
-    };
-    let published =
-        Published::new(first_status(&config, &me, &dynamic, &settings, &look, &activity));
+    let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
     let keeper = Keeper::new(KeeperParts {
         store: parts.lease_store,
         clock: parts.clock.clone(),
@@ -133,77 +140,78 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         name: me.name.clone(),
         incarnation: me.incarnation,
         nonces: parts.nonces,
-        times: times.clone(),
+        times: channels.times.1.clone(),
         pulse: pulse.clone(),
-        sight: sight.clone(),
-        display: display.clone(),
-        orders: order_receiver,
-        shown: lease_sender,
+        sight: channels.sight.1.clone(),
+        display: channels.display.1.clone(),
+        orders: channels.orders.1,
+        shown: channels.lease.0,
         metrics: parts.metrics.clone(),
     });
+    let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
     let mirror = Mirror::new(
-        parts.store.clone(),
-        parts.clock.clone(),
-        times.clone(),
-        sight_sender,
-        parts.metrics.clone(),
+        store.clone(),
+        clock.clone(),
+        channels.times.1.clone(),
+        channels.sight.0,
+        metrics.clone(),
     );
     let publisher = Publisher {
-        store: parts.store.clone(),
-        clock: parts.clock.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
         name: me.name.clone(),
-        times,
-        wanted,
-        display: display_sender,
+        times: channels.times.1,
+        wanted: channels.wanted.1,
+        display: channels.display.0,
     };
     let context = Rc::new(Context {
-        store: parts.store,
+        store,
         server: parts.server,
         peers: parts.peers,
-        clock: parts.clock,
+        clock,
         notebook: Notebook::new(parts.journal_file, parts.journal),
-        lease: orders,
-        lease_sight: lease.clone(),
-        sight: sight.clone(),
+        lease: channels.orders.0,
+        lease_sight: channels.lease.1.clone(),
+        sight: channels.sight.1.clone(),
         exposure,
-        display,
+        display: channels.display.1,
         me: RefCell::new(me),
-        settings: RefCell::new(settings),
+        settings: RefCell::new(Arc::new(settings)),
         first_config: RefCell::new(first_config),
-        promise_answers: RefCell::new(Vec::new()),
-        standing_vote: RefCell::new(None),
-        written_lineage: RefCell::new(None),
+        promise_answers: RefCell::default(),
+        standing_vote: RefCell::default(),
+        written_lineage: RefCell::default(),
         rounds: Cell::new((Revision::ABSENT, 0)),
-        notes,
-        metrics: parts.metrics.clone(),
+        notes: channels.notes.0,
+        metrics: metrics.clone(),
+        events: parts.events.clone(),
     });
-    let agent = Agent {
+    let agent = Agent::new(Inlets {
         context,
-        config,
-        dynamic,
-        applied: None,
-        configured: false,
-        sight,
-        lease,
-        times: times_sender,
-        wanted: wanted_sender,
-        calls: call_receiver,
-        notes: note_receiver,
+        config: parts.config,
+        dynamic: Arc::new(dynamic),
+        sight: channels.sight.1,
+        lease: channels.lease.1,
+        times: channels.times.0,
+        wanted: channels.wanted.0,
+        calls: channels.calls.1,
+        notes: channels.notes.1,
         reload: parts.reload,
         pulse,
-        metrics: parts.metrics,
+        metrics,
+        events: parts.events,
         published: published.clone(),
-        memory: Memory::default(),
-        job: None,
-        upkeep: None,
-        activity,
-        look,
-        looked_at: Monotonic::ZERO,
-        copy: None,
-        appointment: None,
-        ended: None,
-    };
-    Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls }
+    });
+    Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls: channels.calls.0 }
+}
+
+/// What is in force until the store says something else.
+fn first_settings(config: &NodeConfig) -> (serde_json::Value, Dynamic, Settings) {
+    let document = first_config(config);
+    let dynamic = Dynamic::from_document(&document, Floors::Own)
+        .map_or_else(|_| Dynamic::default(), |(dynamic, _)| dynamic);
+    let settings = settings(&dynamic, &effective_postgresql(config, &dynamic));
+    (document, dynamic, settings)
 }
 
 /// What a new cluster starts with; one that does not say gets our defaults.
@@ -212,31 +220,30 @@ fn first_config(config: &NodeConfig) -> serde_json::Value {
     serde_json::Value::Object(given.unwrap_or_default())
 }
 
-fn first_status(
-    config: &NodeConfig,
-    me: &Me,
-    dynamic: &Arc<Dynamic>,
-    settings: &Settings,
-    look: &Arc<Look>,
-    activity: &Activity,
-) -> Status {
+/// What is shown before the first turn.
+fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Clock) -> Status {
+    let decision = Activity {
+        reason: Reason::plain("start"),
+        since: clock.now(),
+        since_micros: clock.wall_micros(),
+    };
     Status {
         name: me.name.clone(),
         scope: config.scope.clone(),
         incarnation: me.incarnation,
-        turned_at: activity.since,
+        turned_at: clock.now(),
         state: MemberState::Unknown,
         role: Role::Uninitialized,
-        look: Arc::clone(look),
+        look: Arc::new(Look::none()),
         looked_at: Monotonic::ZERO,
         lease: None,
         cluster: None,
         store_last_seen: 0,
-        dynamic: Arc::clone(dynamic),
-        times: settings.times,
+        dynamic: Arc::new(dynamic.clone()),
+        times: LeaseTimes::for_ttl(dynamic.ttl),
         tags: Arc::new(config.tags.published()),
         takes_reads: !config.tags.noloadbalance,
-        decision: activity.clone(),
+        decision,
         job: None,
         copy: None,
         system_id: None,

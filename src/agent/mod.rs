@@ -1,6 +1,7 @@
 //! The loop: wake, observe, decide, act, publish. Work that takes time is a job beside it.
 
 mod assemble;
+mod force;
 mod memory;
 mod report;
 
@@ -16,14 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
-use crate::act::{Context, EffectError, Note, Ports, Wanted, carry_out};
+use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain};
 use crate::cluster::Look;
-use crate::config::{Dynamic, Floors, NodeConfig, effective_postgresql};
-use crate::decide::{
-    Decision, Job, JobKind, LeaseSight, Me, Memory, Seat, Sight, View, decide, seat,
-};
+use crate::config::{Dynamic, NodeConfig};
+use crate::decide::{Decision, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::{Activity, Metrics, Published};
+use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 
@@ -46,21 +45,9 @@ pub enum Ended {
 
 /// One agent's loop.
 pub struct Agent<P: Ports> {
-    context: Rc<Context<P>>,
-    config: Arc<NodeConfig>,
-    dynamic: Arc<Dynamic>,
+    inlets: Inlets<P>,
     applied: Option<Revision>,
     configured: bool,
-    sight: watch::Receiver<Option<Arc<Sight>>>,
-    lease: watch::Receiver<LeaseSight>,
-    times: watch::Sender<LeaseTimes>,
-    wanted: watch::Sender<Option<Arc<Wanted>>>,
-    calls: mpsc::UnboundedReceiver<Call>,
-    notes: mpsc::UnboundedReceiver<Note>,
-    reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
-    pulse: Pulse,
-    metrics: Metrics,
-    published: Published,
     memory: Memory,
     job: Option<Running>,
     upkeep: Option<Running>,
@@ -72,12 +59,49 @@ pub struct Agent<P: Ports> {
     ended: Option<Ended>,
 }
 
+/// The loop's own ends of everything it shares.
+pub(super) struct Inlets<P: Ports> {
+    pub(super) context: Rc<Context<P>>,
+    pub(super) config: Arc<NodeConfig>,
+    pub(super) dynamic: Arc<Dynamic>,
+    pub(super) sight: watch::Receiver<Option<Arc<Sight>>>,
+    pub(super) lease: watch::Receiver<LeaseSight>,
+    pub(super) times: watch::Sender<LeaseTimes>,
+    pub(super) wanted: watch::Sender<Option<Arc<Wanted>>>,
+    pub(super) calls: mpsc::UnboundedReceiver<Call>,
+    pub(super) notes: mpsc::UnboundedReceiver<Note>,
+    pub(super) reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
+    pub(super) pulse: Pulse,
+    pub(super) metrics: Metrics,
+    pub(super) events: Events,
+    pub(super) published: Published,
+}
+
 impl<P: Ports> Agent<P> {
+    /// A loop that has not turned yet.
+    pub(super) fn new(inlets: Inlets<P>) -> Self {
+        let activity = inlets.published.get().decision.clone();
+        Self {
+            inlets,
+            applied: None,
+            configured: false,
+            memory: Memory::default(),
+            job: None,
+            upkeep: None,
+            activity,
+            look: Arc::new(Look::none()),
+            looked_at: Monotonic::ZERO,
+            copy: None,
+            appointment: None,
+            ended: None,
+        }
+    }
+
     /// Turns until it is told to stop, or cannot go on.
     pub async fn run(mut self) -> Ended {
         let mut wake = Wake::Start;
         loop {
-            self.metrics.wake(wake);
+            self.inlets.metrics.wake(wake);
             self.turn().await;
             if let Some(ended) = self.ended.take() {
                 return ended;
@@ -87,22 +111,22 @@ impl<P: Ports> Agent<P> {
     }
 
     fn now(&self) -> Monotonic {
-        self.context.clock.now()
+        self.inlets.context.clock.now()
     }
 
     fn lease_times(&self) -> LeaseTimes {
-        self.context.settings().times
+        self.inlets.context.settings().times
     }
 
     /// Waits for the next wake, and takes in what it brought.
     async fn wait(&mut self) -> Wake {
-        let tick = self.lease_times().heartbeat.min(self.dynamic.loop_wait);
+        let tick = self.lease_times().heartbeat.min(self.inlets.dynamic.loop_wait);
         let appointment = self.appointment.map(|at| at.since(self.now()));
         let pause = appointment.map_or(tick, |until| until.min(tick));
-        let context = Rc::clone(&self.context);
+        let context = Rc::clone(&self.inlets.context);
         tokio::select! {
             biased;
-            Some(call) = self.calls.recv() => return self.take_call(call),
+            Some(call) = self.inlets.calls.recv() => return self.take_call(call),
             result = finished(&mut self.job) => self.job_ended(result),
             result = finished(&mut self.upkeep) => self.upkeep_ended(result),
             () = context.server.exited() => {
@@ -113,8 +137,8 @@ impl<P: Ports> Agent<P> {
                 tokio::time::sleep(pause).await;
                 return Wake::Tick;
             }
-            Ok(()) = self.lease.changed() => return Wake::Lease,
-            Ok(()) = self.sight.changed() => return Wake::Store,
+            Ok(()) = self.inlets.lease.changed() => return Wake::Lease,
+            Ok(()) = self.inlets.sight.changed() => return Wake::Store,
             () = tokio::time::sleep(pause) => {
                 let kept = appointment.is_some_and(|until| until <= tick);
                 return if kept { Wake::Appointment } else { Wake::Tick };
@@ -130,12 +154,12 @@ impl<P: Ports> Agent<P> {
     fn take_call(&mut self, call: Call) -> Wake {
         match call {
             Call::Promise { term, answer } => {
-                let standing = self.context.standing_vote.borrow().clone();
+                let standing = self.inlets.context.standing_vote.borrow().clone();
                 match standing {
                     // Promised this already, and has stood still since: the answer is the same.
                     Some((promised, vote)) if promised >= term => drop(answer.send(Ok(vote))),
                     _ => {
-                        self.context.promise_answers.borrow_mut().push((term, answer));
+                        self.inlets.context.promise_answers.borrow_mut().push((term, answer));
                         let before = self.memory.promise_asked;
                         self.memory.promise_asked = before.max(Some(term));
                     }
@@ -163,7 +187,7 @@ impl<P: Ports> Agent<P> {
         self.copy = None;
         if kind == JobKind::Vote {
             self.memory.promise_asked = None;
-            self.context.promise_answers.borrow_mut().clear();
+            self.inlets.context.promise_answers.borrow_mut().clear();
         }
         match result {
             Ok(()) => self.memory.succeeded(kind),
@@ -171,14 +195,14 @@ impl<P: Ports> Agent<P> {
                 let reason = chain(&error);
                 warn!(job = ?kind, reason, "could not be finished");
                 let request = self.cluster_request();
-                self.memory.failed(kind, self.context.clock.now(), reason, request);
+                self.memory.failed(kind, self.inlets.context.clock.now(), reason, request);
             }
         }
-        self.metrics.turn("act", self.now().since(running.job.since));
+        self.inlets.metrics.turn("act", self.now().since(running.job.since));
     }
 
     fn cluster_request(&self) -> Option<Revision> {
-        let cluster = self.context.cluster();
+        let cluster = self.inlets.context.cluster();
         let request = cluster.request.as_ref()?;
         request.value.as_ref().map(|_| request.revision)
     }
@@ -193,27 +217,27 @@ impl<P: Ports> Agent<P> {
     /// One turn.
     async fn turn(&mut self) {
         let started = self.now();
-        self.pulse.beat(started);
+        self.inlets.pulse.beat(started);
         self.apply_config().await;
         let within = self.lease_times().one_try.min(Duration::from_secs(1));
-        self.look = Arc::new(self.context.server.look(within).await);
+        self.look = Arc::new(self.inlets.context.server.look(within).await);
         self.looked_at = self.now();
-        self.pulse.beat(self.looked_at);
+        self.inlets.pulse.beat(self.looked_at);
         self.take_notes();
         let view = self.view();
-        self.metrics.turn("observe", self.now().since(started));
+        self.inlets.metrics.turn("observe", self.now().since(started));
         let decided_at = self.now();
         let decision = decide(&view);
-        self.metrics.turn("decide", self.now().since(decided_at));
+        self.inlets.metrics.turn("decide", self.now().since(decided_at));
         self.adopt(&decision, view.now);
         self.begin(decision);
         let published_at = self.now();
         self.publish(&view);
-        self.metrics.turn("publish", self.now().since(published_at));
+        self.inlets.metrics.turn("publish", self.now().since(published_at));
     }
 
     fn take_notes(&mut self) {
-        while let Ok(note) = self.notes.try_recv() {
+        while let Ok(note) = self.inlets.notes.try_recv() {
             match note {
                 Note::Ballot(ballot) => self.memory.ballot = Some(ballot),
                 Note::RequestTried(revision, why) => {
@@ -225,7 +249,7 @@ impl<P: Ports> Agent<P> {
                 Note::Copy(progress) => self.copy = Some(progress),
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");
-                    self.metrics.promotion(self.activity.reason.label);
+                    self.inlets.metrics.promotion(self.activity.reason.label);
                 }
             }
         }
@@ -233,17 +257,17 @@ impl<P: Ports> Agent<P> {
 
     /// Everything a decision may know, at this moment.
     fn view(&mut self) -> View {
-        let settings = self.context.settings();
-        let sight = self.sight.borrow_and_update().clone();
-        let lease = *self.lease.borrow_and_update();
+        let settings = self.inlets.context.settings();
+        let sight = self.inlets.sight.borrow_and_update().clone();
+        let lease = *self.inlets.lease.borrow_and_update();
         let now = self.now();
-        let me = self.context.me();
+        let me = self.inlets.context.me();
         let seat = seat(sight.as_deref(), &lease, me.incarnation, &settings.times, now);
         if let Some(position) = report::own_position(&self.look) {
-            self.pulse.reached(position);
+            self.inlets.pulse.reached(position);
         }
         let cluster = sight.map(|sight| Arc::clone(&sight.cluster));
-        let journal = self.context.notebook.read();
+        let journal = self.inlets.context.notebook.read();
         self.memory.observe(now, seat, &self.look.state, cluster.as_deref());
         View {
             now,
@@ -251,7 +275,7 @@ impl<P: Ports> Agent<P> {
             seat,
             my_term: lease.held.map(|held| held.term),
             server: Arc::new(self.look.state.clone()),
-            exposed: self.context.exposure.is_exposed(),
+            exposed: self.inlets.context.exposure.is_exposed(),
             job: self.job.as_ref().map(|running| running.job),
             upkeep_running: self.upkeep.is_some(),
             memory: self.memory.clone(),
@@ -277,16 +301,18 @@ impl<P: Ports> Agent<P> {
             return;
         }
         info!(decision = %decision.reason, "decided");
-        self.metrics.decision(decision.reason.label);
-        let since_micros = self.context.clock.wall_micros();
+        self.inlets.metrics.decision(decision.reason.label);
+        let since_micros = self.inlets.context.clock.wall_micros();
+        let reason = decision.reason.clone();
+        self.inlets.events.decision(DecisionEvent { at_micros: since_micros, reason });
         self.activity = Activity { reason: decision.reason.clone(), since: now, since_micros };
     }
 
     fn context_seat(&self, now: Monotonic) -> Seat {
-        let sight = self.sight.borrow().clone();
-        let lease = *self.lease.borrow();
+        let sight = self.inlets.sight.borrow().clone();
+        let lease = *self.inlets.lease.borrow();
         let times = self.lease_times();
-        seat(sight.as_deref(), &lease, self.context.me().incarnation, &times, now)
+        seat(sight.as_deref(), &lease, self.inlets.context.me().incarnation, &times, now)
     }
 
     /// Starts what was decided. A job that is dropped stops where it is.
@@ -297,67 +323,22 @@ impl<P: Ports> Agent<P> {
         }
         if !decision.effects.is_empty() && self.job.is_none() {
             let job = Job { kind: decision.kind, since };
-            let work = Box::pin(carry_out(Rc::clone(&self.context), decision.effects));
+            let work = Box::pin(carry_out(
+                Rc::clone(&self.inlets.context),
+                decision.effects,
+                Telling::Steps,
+            ));
             self.job = Some(Running { job, work });
         }
         if !decision.upkeep.is_empty() && self.upkeep.is_none() {
             let job = Job { kind: JobKind::Other, since };
-            let work = Box::pin(carry_out(Rc::clone(&self.context), decision.upkeep));
+            let work = Box::pin(carry_out(
+                Rc::clone(&self.inlets.context),
+                decision.upkeep,
+                Telling::Quietly,
+            ));
             self.upkeep = Some(Running { job, work });
         }
-    }
-
-    /// Puts the dynamic configuration in force when it has changed.
-    async fn apply_config(&mut self) {
-        let cluster = self.context.cluster();
-        let revision = cluster.config.as_ref().map(|config| config.revision);
-        if revision == self.applied && self.configured {
-            return;
-        }
-        if let Some(config) = &cluster.config {
-            match Dynamic::from_document(&config.value, Floors::Own) {
-                Ok((dynamic, adjustments)) => {
-                    for adjustment in adjustments {
-                        warn!(%adjustment, "the dynamic configuration was adjusted");
-                    }
-                    self.dynamic = Arc::new(dynamic);
-                }
-                Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "the configuration is kept");
-                }
-            }
-        }
-        self.applied = revision;
-        self.put_in_force().await;
-    }
-
-    async fn put_in_force(&mut self) {
-        let effective = effective_postgresql(&self.config, &self.dynamic);
-        for warning in &effective.warnings {
-            warn!(warning, "a setting is not in force");
-        }
-        let settings = Arc::new(settings(&self.dynamic, &effective));
-        self.times.send_if_modified(|times| {
-            let changed = *times != settings.times;
-            *times = settings.times;
-            changed
-        });
-        self.context.settings.replace(settings);
-        match self.context.server.configure(&effective).await {
-            Ok(_) => self.configured = true,
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "the settings were not written");
-            }
-        }
-    }
-
-    fn reload_files(&mut self) {
-        let Some(config) = (self.reload)() else { return };
-        info!("the files were read again");
-        let me = Me { incarnation: self.context.me().incarnation, ..assemble::me(&config) };
-        self.context.me.replace(Arc::new(me));
-        self.config = config;
-        self.configured = false;
     }
 }
 
@@ -367,16 +348,4 @@ async fn finished(running: &mut Option<Running>) -> Result<(), EffectError> {
         Some(running) => running.work.as_mut().await,
         None => std::future::pending().await,
     }
-}
-
-/// An error with its causes, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

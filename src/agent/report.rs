@@ -20,10 +20,10 @@ impl<P: Ports> Agent<P> {
         let job = self.job.as_ref().map(|running| running.job);
         let (state, role) = words(view, job.map(|job| job.kind));
         let (store_last_seen, cluster) = self.store_seen();
-        let lease = self.lease.borrow().held.map(|held| (held.term, held.deadline));
+        let lease = self.inlets.lease.borrow().held.map(|held| (held.term, held.deadline));
         let status = Status {
             name: view.me.name.clone(),
-            scope: self.config.scope.clone(),
+            scope: self.inlets.config.scope.clone(),
             incarnation: view.me.incarnation,
             turned_at: self.now(),
             state,
@@ -33,31 +33,32 @@ impl<P: Ports> Agent<P> {
             lease,
             cluster,
             store_last_seen,
-            dynamic: Arc::clone(&self.dynamic),
+            dynamic: Arc::clone(&self.inlets.dynamic),
             times: view.settings.times,
-            tags: Arc::new(self.config.tags.published()),
-            takes_reads: !self.config.tags.noloadbalance,
+            tags: Arc::new(self.inlets.config.tags.published()),
+            takes_reads: !self.inlets.config.tags.noloadbalance,
             decision: self.activity.clone(),
             job: job.map(|job| (job.kind, job.since)),
             copy: self.copy,
             system_id: system_id(view),
             stopping: self.memory.stop_asked,
         };
-        self.published.set(status);
+        self.inlets.published.set(status);
         self.publish_member(view, state, role);
     }
 
     fn store_seen(&self) -> (i64, Option<(Arc<crate::cluster::Cluster>, Monotonic)>) {
-        let sight = self.sight.borrow();
+        let sight = self.inlets.sight.borrow();
         let Some(sight) = sight.as_ref() else { return (0, None) };
         let ago = self.now().since(sight.read_at).as_secs() as i64;
-        let seen = self.context.clock.wall_micros() / 1_000_000 - ago;
+        let seen = self.inlets.context.clock.wall_micros() / 1_000_000 - ago;
         (seen, Some((Arc::clone(&sight.cluster), sight.read_at)))
     }
 
     fn publish_member(&mut self, view: &View, state: MemberState, role: Role) {
-        let database = self.config.postgresql.local.database.as_deref().unwrap_or("postgres");
-        let address = &self.config.postgresql.connect_address;
+        let database =
+            self.inlets.config.postgresql.local.database.as_deref().unwrap_or("postgres");
+        let address = &self.inlets.config.postgresql.connect_address;
         let standby = match &*view.server {
             State::Standby(facts) => Some(facts),
             _ => None,
@@ -87,7 +88,7 @@ impl<P: Ports> Agent<P> {
         let member = Member {
             name: view.me.name.clone(),
             conn_url: Some(format!("postgres://{address}/{database}")),
-            api_url: Some(self.config.restapi.api_url()),
+            api_url: Some(self.inlets.config.restapi.api_url()),
             state,
             role,
             version: Some(PATRONI_VERSION.to_owned()),
@@ -97,13 +98,13 @@ impl<P: Ports> Agent<P> {
             replication_state,
             timeline: position.map(|position| position.timeline),
             awaits_checkpoint,
-            tags: self.config.tags.published(),
+            tags: self.inlets.config.tags.published(),
             other,
         };
         let promised = view.journal.promised;
         let presence = Presence { incarnation: view.me.incarnation, promised };
         let wanted = Wanted { member, presence };
-        self.wanted.send_if_modified(|before| {
+        self.inlets.wanted.send_if_modified(|before| {
             let changed = before.as_deref() != Some(&wanted);
             if changed {
                 *before = Some(Arc::new(wanted));

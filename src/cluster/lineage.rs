@@ -1,7 +1,6 @@
 //! The record of promotions: which timeline came from which, where, and in whose term. It decides
 //! what a position is worth; the number of a timeline alone decides nothing.
 
-use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Term, Timeline, WalPosition};
 
 /// One timeline's end as a server's own history file tells it.
@@ -149,9 +148,6 @@ impl Lineage {
 
     /// The id that the next promotion from `parent` is to get.
     pub fn next_timeline(&self, parent: Timeline) -> Timeline {
-        if planted(Mutant::BurntTimelineAgain) {
-            return parent.next();
-        }
         self.promotions
             .iter()
             .map(|promotion| promotion.timeline)

@@ -2,6 +2,10 @@
 
 use crate::values::{Lsn, MemberName, Timeline};
 
+/// The version of Patroni whose keys, REST and metrics are kept. Published as a member's version:
+/// Patroni's own agents compare it, and read only dotted integers.
+pub const COMPATIBLE_VERSION: &str = "4.1.5";
+
 /// A member's own record, as Patroni's `members/<name>` key holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
-pub use member::{Member, MemberState, ReplicationState, Role};
+pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
 pub use request::{Outcome, Request};
 pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,

@@ -37,6 +37,18 @@ pub struct Look {
     pub pending_restart: Vec<(String, String, String)>,
 }
 
+impl Look {
+    /// Before the first look.
+    pub fn none() -> Self {
+        Self {
+            state: State::Silent,
+            started_at_micros: None,
+            version: None,
+            pending_restart: Vec::new(),
+        }
+    }
+}
+
 /// What the control file of a stopped server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {

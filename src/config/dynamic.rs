@@ -304,7 +304,7 @@ fn expected_number(unit: Unit) -> &'static str {
     match unit {
         Unit::None => "a whole number, not negative and without a unit",
         Unit::Seconds => "a duration, not negative, such as 300 or 5min",
-        Unit::Mebibytes => "a size, not negative, such as 128MB",
+        Unit::Mebibytes | Unit::Bytes => "a size, not negative, such as 128MB",
     }
 }
 

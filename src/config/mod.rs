@@ -42,4 +42,5 @@ pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{
     Account, Authentication, Callbacks, PostgresqlConfig, Program, SharedSettings,
 };
+pub use scalar_rules::parse_size_bytes;
 pub use tags::Tags;

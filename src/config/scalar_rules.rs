@@ -31,6 +31,8 @@ pub(super) enum Unit {
     Seconds,
     /// Mebibytes; `B kB MB GB TB` may be written.
     Mebibytes,
+    /// Bytes; `B kB MB GB TB` may be written.
+    Bytes,
 }
 
 impl Unit {
@@ -49,6 +51,11 @@ impl Unit {
             (Unit::Mebibytes, "MB") => 1.0,
             (Unit::Mebibytes, "GB") => 1024.0,
             (Unit::Mebibytes, "TB") => 1_048_576.0,
+            (Unit::Bytes, "B") => 1.0,
+            (Unit::Bytes, "kB") => 1024.0,
+            (Unit::Bytes, "MB") => 1_048_576.0,
+            (Unit::Bytes, "GB") => 1_073_741_824.0,
+            (Unit::Bytes, "TB") => 1_099_511_627_776.0,
             _ => return None,
         };
         Some(factor)
@@ -106,6 +113,11 @@ fn exponent(text: &str) -> (i32, &str) {
 fn rounded(number: f64) -> Option<i64> {
     let whole = number.round();
     (whole.is_finite() && whole.abs() < 9.0e18).then_some(whole as i64)
+}
+
+/// A size as the queries of health checks write it, in bytes; `None` when it is negative or no size.
+pub fn parse_size_bytes(text: &str) -> Option<u64> {
+    u64::try_from(parse_int_text(text.trim(), Unit::Bytes)?).ok()
 }
 
 /// A number of seconds, fractions included; `None` when it is negative or no number.
@@ -178,5 +190,23 @@ mod tests {
         assert_eq!(parse_seconds(&json!(1.5)), Some(Duration::from_millis(1500)));
         assert_eq!(parse_seconds(&json!(-1)), None);
         assert_eq!(parse_seconds(&json!("nan")), None);
+    }
+
+    #[test]
+    fn sizes_have_case_sensitive_units() {
+        for (text, bytes) in [
+            ("1.5MB", Some(1_572_864)),
+            ("010", Some(8)),
+            ("0x10", Some(16)),
+            ("16 kB", Some(16_384)),
+            ("1e3", Some(1_000)),
+            ("1KB", None),
+            ("1MiB", None),
+            ("-1", None),
+            ("", None),
+            ("MB", None),
+        ] {
+            assert_eq!(parse_size_bytes(text), bytes, "{text}");
+        }
     }
 }

@@ -1,10 +1,6 @@
 //! The output formats, and how rows of named values look in each.
 
-use std::io;
-
 use clap::ValueEnum;
-use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value};
 
 use super::table::{Align, Heading, Table};
@@ -92,45 +88,5 @@ fn machine_text(value: &Value) -> String {
 
 /// JSON on one line with a space after each separator, ASCII only.
 pub(super) fn json_text(value: &Value) -> String {
-    let mut buffer = Vec::new();
-    let written = value.serialize(&mut Serializer::with_formatter(&mut buffer, Spaced));
-    written.expect("a JSON value has text keys, and memory can be written to");
-    let text = String::from_utf8(buffer).expect("JSON of texts is text");
-    let mut ascii = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_ascii() {
-            ascii.push(letter);
-        } else {
-            // Outside of ASCII there are only letters of texts, where an escape may stand.
-            for unit in letter.encode_utf16(&mut [0; 2]) {
-                ascii.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    ascii
-}
-
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W>(&mut self, writer: &mut W, first: bool) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W>(&mut self, writer: &mut W, first: bool) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W>(&mut self, writer: &mut W) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        writer.write_all(b": ")
-    }
+    String::from_utf8_lossy(&crate::api::json::to_bytes(value)).into_owned()
 }

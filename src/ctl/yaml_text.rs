@@ -97,7 +97,7 @@ fn block_list(text: &mut String, items: &[Value], depth: usize) {
 fn scalar(text: &str, is_in_flow: bool) -> String {
     if text.chars().any(|letter| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')) {
         // JSON's escapes are YAML's.
-        return serde_json::to_string(text).unwrap_or_default();
+        return super::output::json_text(&text.into());
     }
     if can_be_plain(text, is_in_flow) && !reads_as_another_type(text) {
         return text.to_owned();

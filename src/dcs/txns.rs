@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
-use crate::cluster::{Baton, Guard, Member, Presence, Request};
+use crate::cluster::{Baton, Guard, Initialize, Member, Presence, Request};
 use crate::values::{MemberName, Revision};
 
 /// A put of a value without a lease.
@@ -63,6 +63,13 @@ pub fn released(last: Revision, free: &Baton) -> Txn {
     txn
 }
 
+/// A claim to bootstrap, where there is none and no cluster yet. It goes with the claimant's lease.
+pub fn claimed(lease: LeaseId) -> Txn {
+    let claim = codec::initialize(Initialize::Claimed);
+    let op = Op::Put(keys::INITIALIZE.to_owned(), claim, Some(lease));
+    Txn { compares: vec![at(keys::INITIALIZE, Revision::ABSENT)], ops: vec![op] }
+}
+
 /// A member's own record. Unconditional: nobody else writes it.
 pub fn own_member(me: &Member, lease: LeaseId) -> Txn {
     let op = Op::Put(keys::member(&me.name), codec::member(me), Some(lease));
@@ -113,6 +120,7 @@ mod tests {
             renewed(at, &baton, Some(LeaseId(1))),
             taken(at, &baton, None),
             released(at, &baton),
+            claimed(LeaseId(1)),
         ] {
             assert!(!txn.compares.is_empty(), "{txn:?}");
         }

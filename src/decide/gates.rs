@@ -1,6 +1,7 @@
 //! What goes before every row of the table, in order; the fence is first.
 
 use crate::cluster::State;
+use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, Unfinished, View};
@@ -39,9 +40,11 @@ fn fence(view: &View) -> Option<Decision> {
     (!ending || view.exposed).then_some(kill)
 }
 
-/// A server that ran before any cluster was: it is taken in by a row, not killed.
+/// A server that ran before any cluster was: it is taken in by a row, not killed. A node that was ever
+/// part of a cluster has promised a term.
 fn adopting(view: &View) -> bool {
     !view.exposed
+        && view.journal.promised == Term::ZERO
         && view.cluster.as_ref().is_none_or(|cluster| {
             cluster.baton.is_none() && cluster.initialize.is_none() && cluster.lineage.is_none()
         })

@@ -1,7 +1,11 @@
 //! What the agent shows of itself: one immutable status, swapped as a whole; events; metrics.
 
+pub mod catalogue;
+mod events;
 mod metrics;
 mod status;
 
+pub use catalogue::{Family, Kind, OURS};
+pub use events::{DecisionEvent, Events, StepEvent};
 pub use metrics::Metrics;
 pub use status::{Activity, Published, Status};

@@ -11,7 +11,7 @@ use super::exposure::{Exposure, Fence};
 use super::orders::{LeaseError, Order, What};
 use super::tries::Tries;
 use crate::cluster::{Baton, BatonState, Versioned};
-use crate::dcs::{LeaseId, Store, Txn, decode, txns};
+use crate::dcs::{LeaseId, Store, Txn, txns};
 use crate::decide::{HeldLease, LeaseSight, Sight};
 use crate::mutants::{Mutant, planted};
 use crate::publish::Metrics;
@@ -59,14 +59,14 @@ struct Held {
 
 /// The task that holds the lease.
 pub struct Keeper<S, C, F> {
-    parts: KeeperParts<S, C, F>,
+    pub(super) parts: KeeperParts<S, C, F>,
     held: Option<Held>,
-    open: Tries,
+    pub(super) open: Tries,
     renew_at: Monotonic,
 }
 
 /// What became of one write of the baton.
-enum Written {
+pub(super) enum Written {
     /// It is ours, by the write sent at this moment.
     Ours(Revision, Monotonic),
     /// It is somebody else's, at this revision.
@@ -103,11 +103,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    fn now(&self) -> Monotonic {
+    pub(super) fn now(&self) -> Monotonic {
         self.parts.clock.now()
     }
 
-    fn times(&self) -> LeaseTimes {
+    pub(super) fn times(&self) -> LeaseTimes {
         *self.parts.times.borrow()
     }
 
@@ -330,70 +330,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    /// One try at writing the baton, and where the answer is not clear, one at reading it back.
-    async fn write(&mut self, baton: &Baton, txn: Txn) -> Written {
-        let within = self.times().one_try;
-        let sent_at = self.now();
-        self.open.add(baton.nonce, sent_at);
-        let result = self.parts.store.commit(txn, within).await;
-        self.parts.metrics.store("renew", self.now().since(sent_at), result.is_ok());
-        match result {
-            Ok(reply) if reply.succeeded => {
-                self.open.clear();
-                let from = if planted(Mutant::DeadlineFromReply) { self.now() } else { sent_at };
-                Written::Ours(reply.revision, from)
-            }
-            Ok(_) => self.look_up().await,
-            Err(error) => {
-                if planted(Mutant::KeepaliveAsProof) && self.keepalive_says_yes(sent_at).await {
-                    return Written::Unknown;
-                }
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the lease was not renewed this time"
-                );
-                // An answer in no time at all must not turn this into a busy loop.
-                let spent = self.now().since(sent_at);
-                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
-                Written::Unknown
-            }
-        }
-    }
-
-    async fn keepalive_says_yes(&mut self, sent_at: Monotonic) -> bool {
-        let lease = *self.parts.display.borrow();
-        let Some(lease) = lease else { return false };
-        let kept = self.parts.store.keep_lease(lease, self.times().one_try).await.is_ok();
-        if kept && let Some(mut held) = self.held.clone() {
+    /// What the mutant does that takes a kept etcd lease for a renewed baton.
+    pub(super) fn believe_the_keepalive(&mut self, sent_at: Monotonic) {
+        if let Some(mut held) = self.held.clone() {
             held.deadline = self.deadline(sent_at).max(held.deadline);
             self.hold(held);
-        }
-        kept
-    }
-
-    /// Reads the baton, linearizably, and recognises what this agent wrote.
-    async fn look_up(&mut self) -> Written {
-        let within = self.times().one_try;
-        let asked_at = self.now();
-        let snapshot = match self.parts.store.read_all(within).await {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "the baton could not be read back");
-                let spent = self.now().since(asked_at);
-                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
-                return Written::Unknown;
-            }
-        };
-        let (cluster, _) = decode(&snapshot);
-        let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
-        let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
-        match self.open.sent_at(found.value.nonce) {
-            Some(sent_at) => {
-                self.open.clear();
-                Written::Ours(found.revision, sent_at)
-            }
-            None if by_name => Written::Ours(found.revision, asked_at),
-            None => Written::Foreign(found.revision),
         }
     }
 

@@ -6,6 +6,7 @@ mod exposure;
 mod keeper;
 mod orders;
 mod tries;
+mod wire;
 
 pub use exposure::{Exposure, Fence};
 pub use keeper::{Keeper, KeeperParts};

@@ -1,0 +1,57 @@
+# pgbaton's two commands are `make demo` and `make test`; `make help` lists the rest.
+
+CARGO ?= cargo
+# Seeds the simulation runs; `make test SEEDS=200000` for a long one.
+SEEDS ?= 10000
+# Passed to the demo: `make demo DEMO="--nodes 5 --ttl 3"`.
+DEMO ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test unit sim cluster lint bench toolchain needed needed-for-tests
+
+help:
+	@echo "make demo     a whole cluster on this machine, until Ctrl-C (DEMO=\"--nodes 5\" passes options)"
+	@echo "make test     every ring of tests: unit and contract, simulation (SEEDS=$(SEEDS)), cluster"
+	@echo "make lint     formatting and lints, warnings are errors"
+	@echo "make bench    measures"
+	@echo "make build    the release binary, target/release/pgbaton"
+
+demo: build
+	@exec target/release/pgbaton demo $(DEMO)
+
+build: toolchain needed
+	@$(CARGO) build --release --locked
+
+test: unit sim cluster
+
+# Unit tests beside the code, contracts and the house's rules; what takes servers is in `cluster`.
+unit: toolchain needed-for-tests
+	$(CARGO) test --locked
+
+sim: toolchain needed-for-tests
+	@if [ -d tests/sim ] || [ -f tests/sim.rs ]; then set -x; \
+	$(CARGO) test --release --locked --features mutants --test sim -- --seeds $(SEEDS); \
+	else echo "the simulation is not there yet (tests/sim)"; fi
+
+cluster: toolchain needed-for-tests
+	@if [ -d tests/cluster ] || [ -f tests/cluster.rs ]; then set -x; \
+	$(CARGO) test --release --locked --features cluster --test cluster; \
+	else echo "the cluster tests are not there yet (tests/cluster)"; fi
+
+lint: toolchain needed
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+
+bench: build needed-for-tests
+	$(CARGO) bench --locked
+
+toolchain:
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	echo "No Rust toolchain: '$(CARGO)' is not in PATH. pgbaton needs Rust 1.90 or later; see https://rustup.rs" >&2; \
+	exit 1; }
+
+needed:
+	@scripts/install-needed demo
+
+needed-for-tests:
+	@scripts/install-needed test

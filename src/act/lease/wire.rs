@@ -1,0 +1,77 @@
+//! The wire side of the lease: one try at a write, and reading back what became of it.
+
+use std::error::Error;
+
+use tracing::warn;
+
+use super::exposure::Fence;
+use super::keeper::{Keeper, Written};
+use crate::cluster::Baton;
+use crate::dcs::{Store, Txn, decode};
+use crate::mutants::{Mutant, planted};
+use crate::values::{Clock, Monotonic, Revision};
+
+impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
+    /// One try at writing the baton, and where the answer is not clear, one at reading it back.
+    pub(super) async fn write(&mut self, baton: &Baton, txn: Txn) -> Written {
+        let within = self.times().one_try;
+        let sent_at = self.now();
+        self.open.add(baton.nonce, sent_at);
+        let result = self.parts.store.commit(txn, within).await;
+        self.parts.metrics.store("renew", self.now().since(sent_at), result.is_ok());
+        match result {
+            Ok(reply) if reply.succeeded => {
+                self.open.clear();
+                let from = if planted(Mutant::DeadlineFromReply) { self.now() } else { sent_at };
+                Written::Ours(reply.revision, from)
+            }
+            Ok(_) => self.look_up().await,
+            Err(error) => {
+                if planted(Mutant::KeepaliveAsProof) && self.keepalive_says_yes(sent_at).await {
+                    return Written::Unknown;
+                }
+                warn!(error = &error as &dyn Error, "the lease was not renewed this time");
+                // An answer in no time at all must not turn this into a busy loop.
+                let spent = self.now().since(sent_at);
+                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
+                Written::Unknown
+            }
+        }
+    }
+
+    async fn keepalive_says_yes(&mut self, sent_at: Monotonic) -> bool {
+        let lease = *self.parts.display.borrow();
+        let Some(lease) = lease else { return false };
+        let kept = self.parts.store.keep_lease(lease, self.times().one_try).await.is_ok();
+        if kept {
+            self.believe_the_keepalive(sent_at);
+        }
+        kept
+    }
+
+    /// Reads the baton, linearizably, and recognises what this agent wrote.
+    pub(super) async fn look_up(&mut self) -> Written {
+        let within = self.times().one_try;
+        let asked_at = self.now();
+        let snapshot = match self.parts.store.read_all(within).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                warn!(error = &error as &dyn Error, "the baton could not be read back");
+                let spent = self.now().since(asked_at);
+                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
+                return Written::Unknown;
+            }
+        };
+        let (cluster, _) = decode(&snapshot);
+        let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
+        let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
+        match self.open.sent_at(found.value.nonce) {
+            Some(sent_at) => {
+                self.open.clear();
+                Written::Ours(found.revision, sent_at)
+            }
+            None if by_name => Written::Ours(found.revision, asked_at),
+            None => Written::Foreign(found.revision),
+        }
+    }
+}

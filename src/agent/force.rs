@@ -1,0 +1,66 @@
+//! Putting settings in force: the cluster's when they change in the store, the node's on request.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::{Agent, assemble, settings};
+use crate::act::Ports;
+use crate::config::{Dynamic, Floors, effective_postgresql};
+use crate::decide::Me;
+use crate::postgres::Server;
+
+impl<P: Ports> Agent<P> {
+    /// Puts the dynamic configuration in force when it has changed.
+    pub(super) async fn apply_config(&mut self) {
+        let cluster = self.inlets.context.cluster();
+        let revision = cluster.config.as_ref().map(|config| config.revision);
+        if revision == self.applied && self.configured {
+            return;
+        }
+        if let Some(config) = &cluster.config {
+            match Dynamic::from_document(&config.value, Floors::Own) {
+                Ok((dynamic, adjustments)) => {
+                    for adjustment in adjustments {
+                        warn!(%adjustment, "the dynamic configuration was adjusted");
+                    }
+                    self.inlets.dynamic = Arc::new(dynamic);
+                }
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "the configuration is kept");
+                }
+            }
+        }
+        self.applied = revision;
+        self.put_in_force().await;
+    }
+
+    async fn put_in_force(&mut self) {
+        let effective = effective_postgresql(&self.inlets.config, &self.inlets.dynamic);
+        for warning in &effective.warnings {
+            warn!(warning, "a setting is not in force");
+        }
+        let settings = Arc::new(settings(&self.inlets.dynamic, &effective));
+        self.inlets.times.send_if_modified(|times| {
+            let changed = *times != settings.times;
+            *times = settings.times;
+            changed
+        });
+        self.inlets.context.settings.replace(settings);
+        match self.inlets.context.server.configure(&effective).await {
+            Ok(_) => self.configured = true,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the settings were not written");
+            }
+        }
+    }
+
+    pub(super) fn reload_files(&mut self) {
+        let Some(config) = (self.inlets.reload)() else { return };
+        info!("the files were read again");
+        let me = Me { incarnation: self.inlets.context.me().incarnation, ..assemble::me(&config) };
+        self.inlets.context.me.replace(Arc::new(me));
+        self.inlets.config = config;
+        self.configured = false;
+    }
+}

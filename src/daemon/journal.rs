@@ -1,0 +1,124 @@
+//! The journal as a small file in the state directory: written beside, fsynced, renamed, and the
+//! directory fsynced, so that what was promised survives a power failure.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::act::JournalFile;
+use crate::decide::{Journal, Unfinished};
+use crate::values::Term;
+
+const FILE_NAME: &str = "journal.json";
+
+/// How the journal is spelled.
+#[derive(Serialize, Deserialize)]
+struct Spelled {
+    promised: Term,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfinished: Option<Step>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Step {
+    Bootstrap,
+    Copy,
+    Rewind,
+}
+
+/// The journal's file.
+#[derive(Clone, Debug)]
+pub struct DiskJournal {
+    path: PathBuf,
+}
+
+impl DiskJournal {
+    /// Opens the journal in this directory, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read, or the file is not a journal: it is then a person's
+    /// to look at, because a promise may be in it.
+    pub fn open(directory: &Path) -> io::Result<(Self, Journal)> {
+        fs::create_dir_all(directory)?;
+        let path = directory.join(FILE_NAME);
+        let journal = match fs::read(&path) {
+            Ok(text) => read(&text).map_err(|error| {
+                let what = format!("{}: not a journal ({error})", path.display());
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Journal::default(),
+            Err(error) => return Err(error),
+        };
+        let this = Self { path };
+        // A directory that cannot be written is better found out now than in a race.
+        this.write(&journal)?;
+        Ok((this, journal))
+    }
+
+    fn write(&self, journal: &Journal) -> io::Result<()> {
+        let beside = self.path.with_extension("new");
+        let mut file = File::create(&beside)?;
+        file.write_all(&spell(journal))?;
+        file.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(directory)?.sync_all()
+    }
+}
+
+impl JournalFile for DiskJournal {
+    async fn save(&self, journal: &Journal) -> io::Result<()> {
+        let (this, journal) = (self.clone(), journal.clone());
+        // A disk that does not answer must not stop the loop.
+        tokio::task::spawn_blocking(move || this.write(&journal)).await.map_err(io::Error::other)?
+    }
+}
+
+fn spell(journal: &Journal) -> Vec<u8> {
+    let unfinished = journal.unfinished.map(|step| match step {
+        Unfinished::Bootstrap => Step::Bootstrap,
+        Unfinished::Copy => Step::Copy,
+        Unfinished::Rewind => Step::Rewind,
+    });
+    let spelled = Spelled { promised: journal.promised, unfinished };
+    let mut text = serde_json::to_vec(&spelled).expect("a number and a word can be spelled");
+    text.push(b'\n');
+    text
+}
+
+fn read(text: &[u8]) -> serde_json::Result<Journal> {
+    let spelled: Spelled = serde_json::from_slice(text)?;
+    let unfinished = spelled.unfinished.map(|step| match step {
+        Step::Bootstrap => Unfinished::Bootstrap,
+        Step::Copy => Unfinished::Copy,
+        Step::Rewind => Unfinished::Rewind,
+    });
+    Ok(Journal { promised: spelled.promised, unfinished })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_survives_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (disk, found) = DiskJournal::open(&directory.path().join("state")).unwrap();
+        assert_eq!(found, Journal::default());
+        let journal = Journal { promised: Term(7), unfinished: Some(Unfinished::Rewind) };
+        disk.write(&journal).unwrap();
+        assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        std::fs::write(&path, "promised: 7").unwrap();
+        assert!(DiskJournal::open(directory.path()).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "promised: 7");
+    }
+}

@@ -1,0 +1,32 @@
+//! The log: one line an event on stderr, as text or as JSON.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{LogConfig, LogLevel};
+
+/// Starts the log. Libraries say only what went wrong; this crate says what the settings ask for.
+///
+/// # Errors
+/// When a log was started before.
+pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
+    let own = match config.level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+    };
+    let targets = Targets::new().with_default(LevelFilter::ERROR).with_target("pgbaton", own);
+    let registry = tracing_subscriber::registry().with(targets);
+    if config.json {
+        let layer = fmt::layer().json().flatten_event(true).with_current_span(false);
+        registry.with(layer.with_span_list(false).with_writer(std::io::stderr)).try_init()
+    } else {
+        let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let layer = fmt::layer().with_target(false).with_ansi(ansi);
+        registry.with(layer.with_writer(std::io::stderr)).try_init()
+    }
+}

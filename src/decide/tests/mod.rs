@@ -1,0 +1,389 @@
+//! Rules of the table, row by row, through one helper.
+
+mod fixtures;
+
+use std::time::Duration;
+
+use super::*;
+use crate::cluster::{
+    BatonState, ControlState, Initialize, Refusal, Request, Role, StartAs, StopMode,
+};
+use crate::values::{Revision, Term};
+use fixtures::{after, view};
+
+#[track_caller]
+fn check(view: &View, expected_reason: &str) -> Vec<Effect> {
+    let decision = decide(view);
+    assert_eq!(decision.reason.to_string(), expected_reason);
+    decision.effects
+}
+
+#[test]
+fn a_silent_store_is_not_a_vacant_seat() {
+    let effects = check(
+        &view("b").standby(1, 100).seat(Seat::Unknown),
+        "hold still: the store did not answer",
+    );
+    assert!(effects.is_empty());
+}
+
+#[test]
+fn a_primary_past_its_deadline_is_killed_whatever_it_is_busy_with() {
+    let view = view("a").primary(1, 100).leading(after(-1)).busy(JobKind::HandOver);
+    let decision = decide(&view);
+    assert_eq!(decision.reason.to_string(), "fence: the lease ran out");
+    assert_eq!(decision.effects, [Effect::Kill]);
+    assert!(decision.interrupt);
+}
+
+#[test]
+fn a_primary_under_somebody_elses_lease_is_killed() {
+    let view = view("a").primary(1, 100).held_by("b");
+    assert_eq!(check(&view, "fence: the lease is somebody else's: b"), [Effect::Kill]);
+}
+
+#[test]
+fn a_primary_without_lease_and_store_is_killed() {
+    let view = view("a").primary(1, 100).seat(Seat::Unknown);
+    let expected = "fence: no lease, and the store does not answer";
+    assert_eq!(check(&view, expected), [Effect::Kill]);
+}
+
+#[test]
+fn a_server_that_may_be_promoted_any_moment_counts_as_a_primary() {
+    let view = view("a").standby(1, 100).exposed().held_by("b");
+    assert_eq!(check(&view, "fence: the lease is somebody else's: b"), [Effect::Kill]);
+}
+
+#[test]
+fn shortly_before_the_deadline_the_server_is_stopped_softly() {
+    let view = view("a").primary(1, 100).exposed().leading(after(900));
+    let within = Duration::from_millis(900);
+    let effects = check(&view, "soft stop: the lease could not be renewed");
+    assert_eq!(effects, [Effect::Stop { mode: StopMode::Fast, within }]);
+}
+
+#[test]
+fn data_of_another_cluster_never_joins() {
+    let view = view("b").down(ControlState::ShutDown, 1, 100).foreign_data().held_by("a");
+    let decision = decide(&view);
+    assert_eq!(decision.reason.label, "refuse: the data is another cluster's");
+    assert!(matches!(decision.effects.last(), Some(Effect::Exit(_))));
+}
+
+#[test]
+fn one_thing_at_a_time() {
+    let view = view("b").empty().held_by("a").busy(JobKind::Copy);
+    assert_eq!(check(&view, "busy: copying the leader's data"), []);
+}
+
+#[test]
+fn an_unfinished_copy_is_removed_and_never_started() {
+    let view =
+        view("b").down(ControlState::InRecovery, 1, 100).held_by("a").unfinished(Unfinished::Copy);
+    let effects = check(&view, "remove the copy that was not finished");
+    assert_eq!(effects, [Effect::RemoveData, Effect::Finish]);
+}
+
+#[test]
+fn an_unfinished_rewind_is_repeated_and_nothing_else() {
+    let view =
+        view("b").down(ControlState::ShutDown, 1, 100).held_by("a").unfinished(Unfinished::Rewind);
+    let effects = check(&view, "repeat the rewind that broke off");
+    assert!(matches!(effects[0], Effect::Rewind(_)));
+    let vacant = view.seat(Seat::Vacant(Vacancy::Silent));
+    assert_eq!(check(&vacant, "stay down: a rewind has to be repeated, with a leader"), []);
+}
+
+#[test]
+fn a_holder_that_learns_of_a_later_promise_raises_its_term() {
+    let view = view("a").primary(1, 100).leading(after(4_000)).promised_by("b", 9);
+    let effects = check(&view, "raise the term: a race broke off: to 9");
+    assert_eq!(effects, [Effect::RaiseTerm(Term(9))]);
+}
+
+#[test]
+fn nobody_leads_before_the_votes_are_in() {
+    let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent));
+    let effects = check(&view, "race: ask the others where they stand: term 4");
+    assert_eq!(effects, [Effect::CollectVotes { term: Term(4), baton: Revision(30) }]);
+}
+
+#[test]
+fn the_best_voter_takes_the_seat_and_records_the_intent_first() {
+    let view = view("b")
+        .standby(1, 100)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .ballot(&[("b", 1, 100), ("c", 1, 90)]);
+    let effects = check(&view, "take the lead: won the race: term 4, votes of b, c");
+    assert!(matches!(effects[0], Effect::TakeBaton { term: Term(4), baton: Revision(30) }));
+    let place = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted).unwrap();
+    let intent = place(|effect| matches!(effect, Effect::RecordIntent { .. }));
+    let promote = place(|effect| matches!(effect, Effect::Promote));
+    assert!(intent < promote);
+    assert_eq!(effects.last(), Some(&Effect::RecordPromotion));
+}
+
+#[test]
+fn the_others_leave_it_to_the_best() {
+    let view = view("b")
+        .standby(1, 100)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .ballot(&[("b", 1, 100), ("c", 1, 101)]);
+    assert_eq!(check(&view, "leave it to the better candidate: c"), []);
+}
+
+#[test]
+fn a_voter_that_sees_the_holder_alive_is_believed_for_a_while() {
+    let view = view("b")
+        .standby(1, 100)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .ballot(&[("b", 1, 100)])
+        .refused("c", Refusal::HolderIsAlive);
+    assert_eq!(check(&view, "wait: a member still sees the holder alive: c"), []);
+}
+
+#[test]
+fn a_silent_voter_gets_a_second_round_but_no_veto() {
+    let view = view("b")
+        .standby(1, 100)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .ballot(&[("b", 1, 100)])
+        .silent("c");
+    assert_eq!(check(&view, "ask again: a member did not answer: c"), []);
+    let second = view.round(2);
+    let effects = check(&second, "take the lead: won the race: term 4, votes of b");
+    assert!(!effects.is_empty());
+}
+
+#[test]
+fn who_lacks_too_much_does_not_lead() {
+    let view = view("b")
+        .standby(1, 100)
+        .published(100 + 2_000_000)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .ballot(&[("b", 1, 100)]);
+    assert_eq!(check(&view, "no candidate is fit: b lacks 2000000 bytes"), []);
+}
+
+#[test]
+fn a_tagged_node_stands_by() {
+    let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent)).nofailover();
+    assert_eq!(check(&view, "stand by: this node is tagged nofailover"), []);
+}
+
+#[test]
+fn after_a_clean_release_the_last_leader_is_waited_for_if_its_log_goes_further() {
+    let view = view("b")
+        .standby(1, 100)
+        .published(150)
+        .seat(Seat::Vacant(Vacancy::Released))
+        .ballot(&[("b", 1, 100)]);
+    let expected = "wait for the last leader: its log goes further than any here";
+    assert_eq!(check(&view, expected), []);
+}
+
+#[test]
+fn a_standby_follows_nobody_of_an_earlier_term_than_it_promised() {
+    let view = view("b").standby(1, 100).held_by("a").promised(4);
+    let expected = "wait: this node has promised a later term: promised term 4, the leader's is 3";
+    assert_eq!(check(&view, expected), []);
+}
+
+#[test]
+fn a_standby_follows_once_the_promotion_is_recorded() {
+    let view = view("b").standby(1, 100).held_by("a").intended("a", 3, 2);
+    assert_eq!(check(&view, "wait: the new leader is being promoted: a"), []);
+    let view = fixtures::view("b").standby(1, 100).held_by("a");
+    let effects = check(&view, "follow a new leader: a");
+    assert!(matches!(&effects[0], Effect::Follow(Some(upstream)) if upstream.name == "a".into()));
+}
+
+#[test]
+fn a_former_primary_on_the_path_starts_as_a_standby() {
+    let view = view("b").down(ControlState::ShutDown, 1, 100).held_by("a").done("a", 3, 2, 100);
+    let effects = check(&view, "start the former primary as a standby: of a");
+    assert!(matches!(&effects[1], Effect::Start { start_as: StartAs::Standby(Some(_)), .. }));
+}
+
+#[test]
+fn a_former_primary_past_the_fork_is_rewound_after_the_leaders_checkpoint() {
+    let view = view("b").down(ControlState::ShutDown, 1, 101).held_by("a").done("a", 3, 2, 100);
+    let waits = view.clone().awaiting_checkpoint("a");
+    let expected = "wait for the new leader's checkpoint before rewinding: a";
+    assert_eq!(check(&waits, expected), []);
+    let expected = "rewind: it is past the point 0/64 where its timeline was left";
+    let effects = check(&view, expected);
+    let begin = effects.iter().position(|e| *e == Effect::Begin(Unfinished::Rewind)).unwrap();
+    let rewind = effects.iter().position(|e| matches!(e, Effect::Rewind(_))).unwrap();
+    assert!(begin < rewind);
+}
+
+#[test]
+fn what_cannot_be_rewound_stays_down_untouched() {
+    let view = view("b")
+        .down(ControlState::ShutDown, 1, 101)
+        .held_by("a")
+        .done("a", 3, 2, 100)
+        .without_rewind();
+    let expected = "stay down: the data went another way: it is past the point 0/64 where its \
+                    timeline was left, and it cannot be rewound: postgresql.use_pg_rewind is off";
+    assert_eq!(check(&view, expected), []);
+}
+
+#[test]
+fn a_crashed_former_primary_is_recovered_before_it_is_judged() {
+    let view = view("b").down(ControlState::InProduction, 1, 90).held_by("a").done("a", 3, 2, 100);
+    let effects = check(&view, "recover the crashed server before it rejoins");
+    assert_eq!(effects, [Effect::RecoverAlone]);
+}
+
+#[test]
+fn a_crash_under_the_leader_is_restarted_in_place_after_what_is_left_is_killed() {
+    let view = view("a").down(ControlState::InProduction, 1, 90).leading(after(4_000));
+    let effects = check(&view, "restart in place: the server crashed");
+    assert_eq!(effects[0], Effect::Kill);
+    assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Primary, .. }));
+}
+
+#[test]
+fn primary_start_timeout_zero_hands_over_at_once() {
+    let view = view("a")
+        .down(ControlState::InProduction, 1, 90)
+        .leading(after(4_000))
+        .member("b", Role::Replica)
+        .primary_start_timeout(0)
+        .unserved_for(0);
+    let expected =
+        "hand over: the server did not come back within primary_start_timeout: b is there";
+    assert_eq!(check(&view, expected), [Effect::Kill, Effect::Release]);
+}
+
+#[test]
+fn with_nobody_else_a_leader_keeps_trying() {
+    let view = view("a")
+        .down(ControlState::InProduction, 1, 90)
+        .leading(after(4_000))
+        .primary_start_timeout(0)
+        .unserved_for(0);
+    check(&view, "restart in place: the server crashed");
+}
+
+#[test]
+fn a_switchover_stops_before_it_offers() {
+    let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 100).asked(Request {
+        leader: Some("a".into()),
+        candidate: Some("b".into()),
+        scheduled_at: None,
+    });
+    let effects = check(&view, "hand over: to b, somebody asked for it");
+    assert_eq!(effects[0], Effect::Checkpoint);
+    assert!(matches!(effects[1], Effect::Stop { mode: StopMode::Fast, .. }));
+    assert!(matches!(effects[2], Effect::AwaitReceived { .. }));
+    assert!(matches!(effects[3], Effect::Offer { .. }));
+}
+
+#[test]
+fn a_switchover_that_cannot_be_is_refused_with_the_reason() {
+    let ask = |candidate: &str| Request {
+        leader: Some("a".into()),
+        candidate: Some(candidate.into()),
+        scheduled_at: None,
+    };
+    let primary = || view("a").primary(1, 100).leading(after(4_000));
+    let unknown = primary().asked(ask("x"));
+    check(&unknown, "refuse to hand over: x is not a member of this cluster");
+    let down = primary().member("b", Role::Replica).asked(ask("b"));
+    check(&down, "refuse to hand over: b is not streaming");
+    let behind = view("a").primary(1, 5_000_000).leading(after(4_000));
+    let behind = behind.streaming("b", 100).asked(ask("b"));
+    let expected = "refuse to hand over: b lags by 4999900 bytes, 1048576 are allowed";
+    check(&behind, expected);
+}
+
+#[test]
+fn an_offered_lead_is_accepted_by_a_standby_only() {
+    let view = view("b").standby(1, 100).seat(Seat::Offered).baton(BatonState::Offered, "b");
+    let effects = check(&view, "take the lead: it was handed over by name");
+    assert_eq!(effects[0], Effect::AcceptOffer);
+    let down = fixtures::view("b").down(ControlState::ShutDown, 1, 100).seat(Seat::Offered);
+    let expected = "decline the offered lead: the server is not a running standby";
+    assert_eq!(check(&down, expected), [Effect::Release]);
+}
+
+#[test]
+fn a_promise_is_refused_while_the_holder_renews() {
+    let asked = |view: View| view.promise_asked(4);
+    let fresh = asked(view("b").standby(1, 100).held_by("a"));
+    check(&fresh, "refuse to promise: HolderIsAlive");
+    let vacant = asked(view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent)));
+    assert_eq!(check(&vacant, "promise: term 4"), [Effect::Promise { term: Term(4) }]);
+    let later = vacant.promised(5);
+    check(&later, "refuse to promise: Promised(Term(5))");
+}
+
+#[test]
+fn only_one_node_bootstraps() {
+    let claims = view("a").empty().seat(Seat::Vacant(Vacancy::NeverHeld)).blank_cluster();
+    let effects = check(&claims, "bootstrap a new cluster");
+    assert_eq!(effects[0], Effect::ClaimInitialize);
+    let claimed = claims.initialize(Initialize::Claimed);
+    check(&claimed, "wait: another node is bootstrapping the cluster");
+}
+
+#[test]
+fn a_bootstrap_that_failed_is_undone_and_ends_the_agent() {
+    let view = view("a")
+        .empty()
+        .seat(Seat::Vacant(Vacancy::NeverHeld))
+        .blank_cluster()
+        .unfinished(Unfinished::Bootstrap)
+        .failed(JobKind::Bootstrap, "post_bootstrap said no");
+    let effects = check(&view, "undo the bootstrap that was not finished: post_bootstrap said no");
+    assert!(effects.contains(&Effect::RemoveData) && effects.contains(&Effect::DropClaim));
+    assert!(matches!(effects.last(), Some(Effect::Exit(_))));
+}
+
+#[test]
+fn existing_data_is_adopted_where_there_is_no_cluster() {
+    let view = view("a")
+        .down(ControlState::ShutDown, 1, 100)
+        .seat(Seat::Vacant(Vacancy::NeverHeld))
+        .blank_cluster();
+    let effects = check(&view, "adopt the existing data as the cluster's first");
+    assert!(!effects.contains(&Effect::InitializeData) && !effects.contains(&Effect::RemoveData));
+}
+
+#[test]
+fn after_a_full_restart_everybody_comes_up_as_a_standby() {
+    for state in [ControlState::ShutDown, ControlState::InProduction, ControlState::InRecovery] {
+        let view = view("a").down(state, 1, 100).seat(Seat::Vacant(Vacancy::Silent));
+        let effects = check(&view, "start as a standby: nobody leads, this node may stand");
+        assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Standby(None), .. }));
+    }
+}
+
+#[test]
+fn an_empty_node_copies_from_a_leader_that_serves() {
+    let view = view("b").empty().held_by("a");
+    let effects = check(&view, "copy the leader's data: a");
+    assert_eq!(effects[0], Effect::Begin(Unfinished::Copy));
+    assert!(matches!(effects[1], Effect::CopyFrom(_)));
+}
+
+#[test]
+fn an_agent_that_is_told_to_stop_hands_over_if_it_can() {
+    let alone = view("a").primary(1, 100).leading(after(4_000)).stop_asked();
+    check(&alone, "stop: the server first");
+    let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 100).stop_asked();
+    check(&view, "hand over: to b, this agent was told to stop");
+    let down =
+        fixtures::view("a").down(ControlState::ShutDown, 1, 100).leading(after(4_000)).stop_asked();
+    assert_eq!(check(&down, "stop: told to"), [Effect::Kill, Effect::Release, Effect::Leave]);
+}
+
+#[test]
+fn the_same_view_gives_the_same_decision() {
+    let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 100);
+    assert_eq!(decide(&view), decide(&view.clone()));
+}

@@ -1,0 +1,191 @@
+//! The one list of the metrics that are ours alone: name, type, labels and meaning. Whatever is
+//! recorded, rendered or documented is looked up here.
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises, until the agent restarts.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution: `_bucket`, `_sum`, `_count`.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the exposition format.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric, as it is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its labels besides `scope` and `name`.
+    pub labels: &'static [&'static str],
+    /// What it says, in one sentence.
+    pub help: &'static str,
+}
+
+const fn family(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, kind, labels, help }
+}
+
+pub(super) const TURN: Family = family(
+    "pgbaton_turn_duration_seconds",
+    Kind::Histogram,
+    &["stage"],
+    "How long each stage of the agent's turns took.",
+);
+pub(super) const WAKES: Family =
+    family("pgbaton_wakes_total", Kind::Counter, &["cause"], "What started the agent's turns.");
+pub(super) const DECISIONS: Family = family(
+    "pgbaton_decision_changes_total",
+    Kind::Counter,
+    &["reason"],
+    "Changes of the decision in force, by the new one's reason.",
+);
+pub(super) const PROMOTIONS: Family = family(
+    "pgbaton_promotions_total",
+    Kind::Counter,
+    &["reason"],
+    "Promotions of this node's server, by the reason of the decision.",
+);
+pub(super) const DEMOTIONS: Family = family(
+    "pgbaton_demotions_total",
+    Kind::Counter,
+    &["reason"],
+    "How often this node's primary was taken down, by the reason of the decision.",
+);
+pub(super) const RENEWALS: Family = family(
+    "pgbaton_lease_renewals_total",
+    Kind::Counter,
+    &["outcome"],
+    "Tries to renew the lease, by outcome: renewed, late, lost, unanswered, stuck.",
+);
+pub(super) const STORE: Family = family(
+    "pgbaton_store_request_duration_seconds",
+    Kind::Histogram,
+    &["operation", "outcome"],
+    "How long requests to the store took, by what they were for and outcome (ok, error).",
+);
+/// What is left of the lease.
+pub const LEASE_LEFT: Family = family(
+    "pgbaton_lease_left_seconds",
+    Kind::Gauge,
+    &[],
+    "What is left until this node's deadline; 0 when it does not hold the lease.",
+);
+/// The term of the lease.
+pub const TERM: Family = family(
+    "pgbaton_term",
+    Kind::Gauge,
+    &[],
+    "The term of the lease that this node holds, else of the last holder that it saw; 0 for none.",
+);
+/// Whether writes are accepted.
+pub const WRITABLE: Family = family(
+    "pgbaton_writable",
+    Kind::Gauge,
+    &[],
+    "1 while this node is a primary whose deadline lies ahead: what /primary answers.",
+);
+/// How old the decision is.
+pub const DECISION_AGE: Family = family(
+    "pgbaton_seconds_since_decision_change",
+    Kind::Gauge,
+    &[],
+    "How long the decision in force has been the same.",
+);
+/// How old the status is.
+pub const TURN_AGE: Family = family(
+    "pgbaton_seconds_since_turn",
+    Kind::Gauge,
+    &[],
+    "How long ago the agent's loop turned last.",
+);
+/// The job.
+pub const JOB: Family = family(
+    "pgbaton_job_running",
+    Kind::Gauge,
+    &["job"],
+    "1 for the job that runs beside the loop.",
+);
+/// How far a copy is.
+pub const COPIED: Family = family(
+    "pgbaton_copied_bytes",
+    Kind::Gauge,
+    &[],
+    "How much of the leader's data has been copied so far; 0 while no copy is made.",
+);
+/// Who enforces the deadline.
+pub const FENCE: Family = family(
+    "pgbaton_fence_info",
+    Kind::Gauge,
+    &["strength"],
+    "Always 1; the label says who enforces the deadline.",
+);
+/// What runs.
+pub const BUILD: Family = family(
+    "pgbaton_build_info",
+    Kind::Gauge,
+    &["version"],
+    "Always 1; the label says which pgbaton runs.",
+);
+
+/// All of them: first what is read from the status, then what is counted.
+pub const OURS: &[Family] = &[
+    BUILD,
+    FENCE,
+    WRITABLE,
+    TERM,
+    LEASE_LEFT,
+    DECISION_AGE,
+    TURN_AGE,
+    JOB,
+    COPIED,
+    TURN,
+    WAKES,
+    DECISIONS,
+    PROMOTIONS,
+    DEMOTIONS,
+    RENEWALS,
+    STORE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_prometheus_habits() {
+        for family in OURS {
+            assert!(family.name.starts_with("pgbaton_"), "{}", family.name);
+            let is_counter = family.kind == Kind::Counter;
+            assert_eq!(family.name.ends_with("_total"), is_counter, "{}", family.name);
+            assert!(family.help.ends_with('.') && !family.help.contains('\n'), "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn no_name_is_declared_twice() {
+        let mut names: Vec<_> = OURS.iter().map(|family| family.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), OURS.len());
+    }
+}
