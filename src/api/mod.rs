@@ -8,7 +8,7 @@ mod auth;
 mod desk;
 mod documents;
 mod exposition;
-mod json;
+pub(crate) mod json;
 mod patroni_metrics;
 mod probes;
 mod query;
