@@ -5,17 +5,26 @@
 //! vote, and `/pgbaton/events`.
 
 mod auth;
+mod body;
+mod client;
+mod config_writes;
 mod desk;
 mod documents;
 mod exposition;
+mod handover;
 pub(crate) mod json;
 mod patroni_metrics;
+mod peers;
+mod position;
+mod preflight;
 mod probes;
+mod promise;
 mod query;
 mod reply;
 mod router;
 mod server;
 mod shown;
+mod store;
 mod time;
 mod wire;
 
@@ -26,9 +35,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 
 pub use auth::Access;
+pub use client::{RestAnswer, RestCall, RestError, call, endpoint};
 pub use desk::{StoreClerk, StoreDesk, store_desk};
 pub use documents::cluster_document;
 pub use exposition::metrics_document;
+pub use peers::HttpPeers;
 pub use router::router;
 pub use server::serve;
 

@@ -6,10 +6,14 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 
+use super::preflight::Action;
 use super::query::Query;
 use super::reply::{self, Refused, Reply};
-use super::{ApiState, documents, exposition, probes, wire};
+use super::{
+    ApiState, config_writes, documents, exposition, handover, position, probes, promise, wire,
+};
 use crate::publish::Status;
+use crate::wake::Call;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,9 @@ enum Route {
     Health { with_body: bool },
     /// Something that is read from the status.
     Show(Document),
-    /// Something that is not built yet; the text says what instead.
+    /// Something that is changed, for whoever may.
+    Change(Change),
+    /// Something that is not built yet, though it is protected; the text says what instead.
     Later(&'static str),
     /// Nothing that there is.
     None,
@@ -38,6 +44,26 @@ enum Document {
     Readiness,
 }
 
+/// What can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    PatchConfig,
+    PutConfig,
+    HandOver(Action),
+    WithdrawSwitchover,
+    Reload,
+    Promise,
+    Position,
+}
+
+const NO_RESTART: &str = "restart is not built yet: a switchover, or a restart of the agent, \
+    brings settings into force that wait for a restart";
+const NO_REINITIALIZE: &str = "reinitialize is not built yet: stop the agent, empty the data \
+    directory, start the agent; it then copies the leader's data";
+const NO_FAILSAFE: &str = "the failsafe mode is not built yet: this node accepts nothing";
+const NO_CITUS: &str = "Citus clusters are not built yet";
+const NO_SIGTERM: &str = "send SIGTERM to the agent's process to stop it";
+
 impl Route {
     fn of(method: &Method, path: &str) -> Route {
         match (method.as_str(), first_segment(path)) {
@@ -52,6 +78,19 @@ impl Route {
             ("GET", "pgbaton") if path == "/pgbaton/events" => Route::Show(Document::Events),
             ("GET", _) => Route::Health { with_body: true },
             ("HEAD" | "OPTIONS", _) => Route::Health { with_body: false },
+            ("PATCH", "config") => Route::Change(Change::PatchConfig),
+            ("PUT", "config") => Route::Change(Change::PutConfig),
+            ("POST", "switchover") => Route::Change(Change::HandOver(Action::Switchover)),
+            ("POST", "failover") => Route::Change(Change::HandOver(Action::Failover)),
+            ("DELETE", "switchover") => Route::Change(Change::WithdrawSwitchover),
+            ("POST", "reload") => Route::Change(Change::Reload),
+            ("POST", "promise") => Route::Change(Change::Promise),
+            ("POST", "position") => Route::Change(Change::Position),
+            ("POST" | "DELETE", "restart") => Route::Later(NO_RESTART),
+            ("POST", "reinitialize") => Route::Later(NO_REINITIALIZE),
+            ("POST", "failsafe") => Route::Later(NO_FAILSAFE),
+            ("POST", "citus" | "mpp") => Route::Later(NO_CITUS),
+            ("POST", "sigterm") => Route::Later(NO_SIGTERM),
             _ => Route::None,
         }
     }
@@ -71,7 +110,8 @@ async fn respond(State(api): State<ApiState>, request: Request) -> Reply {
     let mut reply = match Route::of(request.method(), request.uri().path()) {
         Route::Health { with_body } => health(&api, request.uri(), with_body),
         Route::Show(document) => show(&api, document, request.uri()),
-        Route::Later(why) => Refused::new(StatusCode::NOT_IMPLEMENTED, why).reply(),
+        Route::Change(what) => change(&api, what, request).await.unwrap_or_else(Refused::reply),
+        Route::Later(why) => later(&api, why, &request).reply(),
         // Patroni's tool looks for these words, in order to try an older way.
         Route::None => {
             let why = "Server does not support this operation: no such method on this path";
@@ -85,6 +125,28 @@ async fn respond(State(api): State<ApiState>, request: Request) -> Reply {
         reply.headers_mut().extend(extra);
     }
     reply
+}
+
+/// Who asks is checked before anything of the body is read.
+async fn change(api: &ApiState, what: Change, request: Request) -> Result<Reply, Refused> {
+    api.0.access.load().check(request.headers())?;
+    match what {
+        Change::PatchConfig => config_writes::patch(api, request).await,
+        Change::PutConfig => config_writes::put(api, request).await,
+        Change::HandOver(action) => handover::post(api, action, request).await,
+        Change::WithdrawSwitchover => handover::delete(api).await,
+        Change::Promise => promise::answer(api, request).await,
+        Change::Position => position::answer(api).await,
+        Change::Reload => match api.0.calls.send(Call::Reload) {
+            Ok(()) => Ok(reply::text(StatusCode::ACCEPTED, "reload scheduled")),
+            Err(_) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending")),
+        },
+    }
+}
+
+fn later(api: &ApiState, why: &str, request: &Request) -> Refused {
+    let allowed = api.0.access.load().check(request.headers());
+    allowed.err().unwrap_or_else(|| Refused::new(StatusCode::NOT_IMPLEMENTED, why))
 }
 
 fn code(passes: bool) -> StatusCode {

@@ -1,0 +1,203 @@
+//! `POST /switchover`, `POST /failover`, `DELETE /switchover`: what was asked for is checked, written
+//! to the store for the leader to act on, and its outcome awaited where the agent publishes it.
+
+use std::time::Duration;
+
+use axum::extract::Request as HttpRequest;
+use axum::http::{Method, StatusCode};
+use futures_util::future::join_all;
+use serde_json::{Map, Value};
+
+use super::client::{RestCall, call};
+use super::preflight::{self, Action};
+use super::reply::{self, Refused, Reply};
+use super::store::{FreshLook, Written, conflict, not_written};
+use super::{ApiState, body};
+use crate::cluster::{BatonState, Cluster, Member, Request, Role};
+use crate::dcs::{keys, txns};
+use crate::values::{MemberName, Revision};
+
+/// How long a member may take to say that it is there.
+const MEMBER_WITHIN: Duration = Duration::from_secs(2);
+/// How often the published status is looked at while an outcome is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The smallest bound of waiting for an outcome; it grows with `loop_wait`.
+const OUTCOME_WITHIN_MIN: Duration = Duration::from_secs(20);
+
+/// `POST /switchover` or `/failover`.
+///
+/// # Errors
+/// The refusal to answer with.
+pub async fn post(api: &ApiState, action: Action, request: HttpRequest) -> Result<Reply, Refused> {
+    let fields = body::object(request).await?;
+    let (action, request) = preflight::read(action, &fields)?;
+    let look = api.look().await?;
+    let candidates = preflight::candidates(action, &request, &look.cluster)?;
+    one_must_be_fit(candidates).await?;
+    let asked = Asked {
+        action,
+        revision: write(api, &look, &request).await?,
+        leader: preflight::holder(&look.cluster),
+        candidate: request.candidate,
+    };
+    tracing::info!(
+        action = action.noun(),
+        leader = request.leader.as_ref().map(MemberName::as_str),
+        candidate = asked.candidate.as_ref().map(MemberName::as_str),
+        "a handover is asked for"
+    );
+    let text = outcome(api, &asked).await?;
+    Ok(reply::text(StatusCode::OK, text))
+}
+
+/// `DELETE /switchover`: withdraws a scheduled one, which another tool may have written.
+///
+/// # Errors
+/// The refusal to answer with.
+pub async fn delete(api: &ApiState) -> Result<Reply, Refused> {
+    let look = api.look().await?;
+    let scheduled = look.cluster.pending_request().is_some_and(|one| one.scheduled_at.is_some());
+    if !scheduled {
+        return Err(Refused::new(StatusCode::NOT_FOUND, "no switchover is scheduled"));
+    }
+    match api.write(txns::requested(look.revision_of(keys::FAILOVER), None)).await {
+        Ok(Written::At(_)) => Ok(reply::text(StatusCode::OK, "scheduled switchover deleted")),
+        Ok(Written::Conflict) => Err(conflict(keys::FAILOVER)),
+        Err(error) => Err(not_written(&error)),
+    }
+}
+
+/// Asks all of them at once; the leader looks at their lag and timelines later.
+async fn one_must_be_fit(candidates: Vec<&Member>) -> Result<(), Refused> {
+    let answers = join_all(candidates.into_iter().map(unfit)).await;
+    if answers.iter().any(Option::is_none) {
+        return Ok(());
+    }
+    let reasons: Vec<String> = answers.into_iter().flatten().collect();
+    Err(preflight::precondition(format!("no candidate can take over: {}", reasons.join("; "))))
+}
+
+/// Why a member could not take over; `None` if it could.
+async fn unfit(member: &Member) -> Option<String> {
+    let name = &member.name;
+    let Some(url) = member.api_url.as_deref() else {
+        return Some(format!("{name} has not published an api_url"));
+    };
+    let (method, within) = (Method::GET, MEMBER_WITHIN);
+    let answer = call(RestCall { method, url, credentials: None, body: None, within }).await;
+    let text = match answer {
+        Ok(answer) => answer.text,
+        Err(error) => return Some(format!("{name} cannot be reached: {error}")),
+    };
+    let Ok(Value::Object(status)) = serde_json::from_str(&text) else {
+        return Some(format!("{name} did not answer {url} with a status"));
+    };
+    let tags = status.get("tags").and_then(Value::as_object).cloned().unwrap_or_else(Map::new);
+    if !(Member { tags, ..member.clone() }).may_lead() {
+        return Some(format!("{name} is tagged nofailover"));
+    }
+    let watchdog_failed = status.get("watchdog_failed") == Some(&Value::Bool(true));
+    watchdog_failed.then(|| format!("{name} has no usable watchdog"))
+}
+
+/// Writes the request over the one that was read; returns its revision.
+async fn write(api: &ApiState, look: &FreshLook, request: &Request) -> Result<Revision, Refused> {
+    let txn = txns::requested(look.revision_of(keys::FAILOVER), Some(request));
+    match api.write(txn).await {
+        Ok(Written::At(revision)) => Ok(revision),
+        Ok(Written::Conflict) => Err(conflict(keys::FAILOVER)),
+        Err(error) if error.is_ambiguous() => {
+            // It may be there: then its outcome can be awaited.
+            let now = api.look().await.map_err(|_| not_written(&error))?;
+            let is_ours = now.cluster.pending_request() == Some(request);
+            is_ours.then(|| now.revision_of(keys::FAILOVER)).ok_or_else(|| not_written(&error))
+        }
+        Err(error) => Err(not_written(&error)),
+    }
+}
+
+/// What was asked for, and what was true then.
+struct Asked {
+    action: Action,
+    revision: Revision,
+    leader: Option<MemberName>,
+    candidate: Option<MemberName>,
+}
+
+async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
+    let within = OUTCOME_WITHIN_MIN.max(api.0.published.get().dynamic.loop_wait * 2);
+    let told = async {
+        loop {
+            if let Some((cluster, _)) = &api.0.published.get().cluster
+                && cluster.revision >= asked.revision
+                && let Some(verdict) = asked.verdict(cluster)
+            {
+                return verdict;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    match tokio::time::timeout(within, told).await {
+        Ok(verdict) => verdict,
+        Err(_) => {
+            let status = api.0.published.get();
+            let cluster = status.cluster.as_ref().map(|(cluster, _)| &**cluster);
+            let taken_over = cluster.and_then(|cluster| asked.new_holder(cluster));
+            taken_over.map(|leader| asked.success(&leader)).ok_or_else(|| {
+                let noun = asked.action.noun();
+                let why = format!("{noun} status unknown: nothing was decided within {within:?}");
+                Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
+            })
+        }
+    }
+}
+
+impl Asked {
+    /// What became of it; `None` while that is open.
+    fn verdict(&self, cluster: &Cluster) -> Option<Result<String, Refused>> {
+        let outcome = cluster.outcome.as_ref().filter(|one| one.request == self.revision);
+        if let Some(outcome) = outcome {
+            let holder = preflight::holder(cluster);
+            return Some(match holder {
+                Some(leader) if outcome.done => Ok(self.success(&leader)),
+                _ if outcome.done => Ok(outcome.reason.clone()),
+                _ => Err(self.failure(&outcome.reason)),
+            });
+        }
+        if let Some(leader) = self.new_holder(cluster) {
+            // The seat alone is not enough for whoever wants to write: its server must say so, too.
+            let serves = cluster.members.get(&leader).is_some_and(|one| one.role == Role::Primary);
+            return serves.then(|| Ok(self.success(&leader)));
+        }
+        let is_pending = cluster
+            .request
+            .as_ref()
+            .is_some_and(|one| one.value.is_some() && one.revision == self.revision);
+        let withdrawn = "the request was withdrawn or replaced before it was carried out";
+        (!is_pending).then(|| Err(self.failure(withdrawn)))
+    }
+
+    /// Who holds the seat now, if that is somebody else than at the time of asking.
+    fn new_holder(&self, cluster: &Cluster) -> Option<MemberName> {
+        let is_held =
+            cluster.baton.as_ref().is_none_or(|baton| baton.value.state == BatonState::Held);
+        let holder = preflight::holder(cluster).filter(|_| is_held)?;
+        (self.leader.as_ref() != Some(&holder)).then_some(holder)
+    }
+
+    fn success(&self, leader: &MemberName) -> String {
+        let verb = self.action.past_tense();
+        match &self.candidate {
+            Some(candidate) if candidate != leader => {
+                let verb = if self.action == Action::Switchover { "Switched" } else { "Failed" };
+                format!("{verb} over to \"{leader}\" instead of \"{candidate}\"")
+            }
+            _ => format!("Successfully {verb} over to \"{leader}\""),
+        }
+    }
+
+    fn failure(&self, reason: &str) -> Refused {
+        let why = format!("{} failed: {reason}", self.action.noun());
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
+    }
+}
