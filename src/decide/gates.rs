@@ -1,6 +1,6 @@
 //! What goes before every row of the table, in order; the fence is first.
 
-use crate::cluster::State;
+use crate::cluster::{BatonState, State};
 use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
@@ -17,6 +17,20 @@ pub fn first_closed(view: &View) -> Option<Decision> {
         .or_else(|| busy(view))
         .or_else(|| unfinished(view))
         .or_else(|| unusable(view))
+        .or_else(|| lapsed(view))
+}
+
+/// A lease of this agent's that ran out unrenewed: nobody else can know that nothing of it can accept
+/// a write any more, so it is given up here, and the race need not wait for silence.
+fn lapsed(view: &View) -> Option<Decision> {
+    let cluster = view.cluster.as_ref()?;
+    let baton = &cluster.baton.as_ref()?.value;
+    let ours = baton.incarnation == view.me.incarnation && baton.state == BatonState::Held;
+    if !ours || view.exposed || !matches!(view.seat, Seat::Held { .. }) {
+        return None;
+    }
+    let reason = Reason::plain("give the lapsed lease up: the server is closed");
+    Some(Decision::act(reason, JobKind::Other, vec![Effect::Release]))
 }
 
 /// A server that may accept writes without a lease that lies ahead is killed, whatever it is doing.

@@ -158,6 +158,12 @@ impl View {
         })
     }
 
+    /// The baton in the store is this very agent's, which holds it no more.
+    pub fn lapsed(self) -> Self {
+        let mine = self.me.incarnation;
+        self.with_cluster(|cluster| cluster.baton.as_mut().unwrap().value.incarnation = mine)
+    }
+
     pub fn published(self, lsn: u64) -> Self {
         self.with_cluster(|cluster| {
             cluster.baton.as_mut().unwrap().value.position = Some(position(1, lsn));

@@ -323,6 +323,15 @@ fn a_promise_is_refused_while_the_holder_renews() {
 }
 
 #[test]
+fn a_lease_that_ran_out_is_given_up_once_the_server_is_closed() {
+    let lapsed = || view("b").standby(1, 100).held_by("b").lapsed();
+    let effects = check(&lapsed(), "give the lapsed lease up: the server is closed");
+    assert_eq!(effects, [Effect::Release]);
+    let open = lapsed().exposed();
+    assert_eq!(check(&open, "fence: the lease is somebody else's: b"), [Effect::Kill]);
+}
+
+#[test]
 fn only_one_node_bootstraps() {
     let claims = view("a").empty().seat(Seat::Vacant(Vacancy::NeverHeld)).blank_cluster();
     let effects = check(&claims, "bootstrap a new cluster");
