@@ -1,0 +1,276 @@
+//! The documents, word for word.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgbaton::api::metrics_document;
+use pgbaton::cluster::{
+    Downstream, HistoryEntry, Look, Member, MemberState, ReplicationState, Request, Role, State,
+    SyncState, Versioned,
+};
+use pgbaton::config::SynchronousMode;
+use pgbaton::decide::{JobKind, Reason};
+use pgbaton::postgres::CopyProgress;
+use pgbaton::publish::{DecisionEvent, Status, StepEvent};
+use pgbaton::values::{Lsn, Revision, Timeline};
+use pgbaton::wake::Wake;
+use serde_json::{Map, Value, json};
+
+use crate::check_golden;
+use crate::support::rest::{
+    Api, NOW, TTL, WALL_MICROS, other, primary, standby, with_cluster, with_dynamic, with_tags,
+};
+
+async fn body(status: Status, path: &str) -> String {
+    let answer = Api::of(status).await.ask("GET", path, None).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
+    assert_eq!(answer.header("x-frame-options"), Some("deny"), "{path}");
+    answer.body
+}
+
+fn full_primary() -> Status {
+    let mut status = with_dynamic(primary(), |dynamic| dynamic.pause = true);
+    let look = Arc::make_mut(&mut status.look);
+    look.pending_restart = vec![("max_connections".into(), "100".into(), "200".into())];
+    let State::Primary(facts) = &mut look.state else { panic!("a primary") };
+    facts.downstreams = vec![Downstream {
+        name: "b".into(),
+        user: "replicator".into(),
+        client_address: Some("10.1.0.7".into()),
+        state: "streaming".into(),
+        flushed: Lsn(1),
+        replayed: Lsn(1),
+        sync_state: "async".into(),
+        sync_priority: 0,
+    }];
+    Status { job: Some((JobKind::HandOver, NOW)), stopping: true, ..status }
+}
+
+fn full_standby() -> Status {
+    let status = with_tags(standby(), &json!({"failover_priority": 2, "dc": "Zürich"}));
+    let status = with_dynamic(status, |one| one.synchronous_mode = SynchronousMode::On);
+    with_cluster(status, |cluster| {
+        let value = SyncState { leader: Some("b".into()), standbys: vec!["a".into()], quorum: 0 };
+        cluster.sync = Some(Versioned { value, revision: Revision(9) });
+    })
+}
+
+#[tokio::test]
+async fn the_status_of_a_primary_a_standby_and_neither() {
+    check_golden("status_primary.json", &body(full_primary(), "/patroni").await);
+    check_golden("status_standby.json", &body(full_standby(), "/patroni").await);
+    let look = Look { started_at_micros: None, version: None, ..(*standby().look).clone() };
+    let look = Arc::new(Look { state: State::Empty, ..look });
+    let copying = Status {
+        state: MemberState::CreatingReplica,
+        role: Role::Uninitialized,
+        look,
+        system_id: None,
+        cluster: None,
+        job: Some((JobKind::Copy, NOW)),
+        copy: Some(CopyProgress { done_kilobytes: 5, total_kilobytes: Some(10) }),
+        ..standby()
+    };
+    check_golden("status_copying.json", &body(copying, "/patroni").await);
+    let silent = body(other(State::Silent, MemberState::Running), "/patroni").await;
+    assert!(silent.starts_with(r#"{"state": "unknown", "role": "replica", "dcs_last_seen""#));
+}
+
+#[tokio::test]
+async fn a_health_check_answers_with_the_status_whatever_its_code() {
+    let api = Api::of(full_standby()).await;
+    let status = api.ask("GET", "/patroni/x", None).await;
+    assert_eq!(status.code, 200);
+    for (path, code) in [("/replica", 200), ("/primary", 503), ("/nothing", 503)] {
+        let answer = api.ask("GET", path, None).await;
+        assert_eq!((answer.code, &answer.body), (code, &status.body), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_no_longer_shows_is_said_to_be_unlocked() {
+    let api = Api::of(primary()).await;
+    let unlocked = "\"cluster_unlocked\": true";
+    assert!(!api.ask("GET", "/primary", None).await.body.contains(unlocked));
+    api.clock.turn_to(TTL);
+    assert!(api.ask("GET", "/primary", None).await.body.contains(unlocked));
+    assert!(api.ask("GET", "/patroni", None).await.body.contains("\"writable\": false"));
+}
+
+fn member(name: &str, role: Role) -> Member {
+    Member {
+        name: name.into(),
+        conn_url: Some(format!("postgres://10.1.0.{}:5433/postgres", name.len())),
+        api_url: Some(format!("http://10.1.0.{}:8008/patroni", name.len())),
+        state: MemberState::Running,
+        role,
+        version: Some("4.1.5".into()),
+        xlog_location: Some(Lsn(83_886_432)),
+        receive_lsn: None,
+        replay_lsn: None,
+        replication_state: None,
+        timeline: Some(Timeline(3)),
+        awaits_checkpoint: false,
+        tags: Map::new(),
+        other: Map::new(),
+    }
+}
+
+fn full_cluster() -> Status {
+    let status = with_dynamic(primary(), |dynamic| {
+        dynamic.pause = true;
+        dynamic.synchronous_mode = SynchronousMode::Quorum;
+    });
+    let other = json!({"pending_restart": true, "scheduled_restart": {"schedule": "x"}});
+    let replica = Member {
+        receive_lsn: Some(Lsn(83_886_432)),
+        replay_lsn: Some(Lsn(0x2_0000_0064)),
+        replication_state: Some(ReplicationState::Streaming),
+        tags: json!({"clonefrom": true}).as_object().cloned().expect("tags"),
+        other: other.as_object().cloned().expect("fields"),
+        ..member("cc", Role::Replica)
+    };
+    let bare = Member {
+        conn_url: None,
+        api_url: None,
+        timeline: None,
+        xlog_location: None,
+        state: MemberState::Unknown,
+        ..member("ddd", Role::Uninitialized)
+    };
+    with_cluster(status, |cluster| {
+        cluster.optime = Some(Lsn(83_886_532));
+        for one in [member("b", Role::Primary), replica, bare] {
+            cluster.members.insert(one.name.clone(), one);
+        }
+        let request = Request {
+            leader: Some("b".into()),
+            candidate: Some("cc".into()),
+            scheduled_at: Some("2030-05-01T02:00:00+00:00".into()),
+        };
+        cluster.request = Some(Versioned { value: Some(request), revision: Revision(7) });
+        let value = SyncState { leader: Some("b".into()), standbys: vec!["CC".into()], quorum: 1 };
+        cluster.sync = Some(Versioned { value, revision: Revision(9) });
+    })
+}
+
+#[tokio::test]
+async fn the_cluster_with_all_that_a_member_can_say() {
+    check_golden("cluster.json", &body(full_cluster(), "/cluster").await);
+    let alone = with_cluster(primary(), |cluster| {
+        cluster.members.insert("b".into(), member("b", Role::Primary));
+    });
+    check_golden("cluster_alone.json", &body(alone, "/cluster").await);
+}
+
+#[tokio::test]
+async fn history_config_and_failsafe_as_they_were_last_read() {
+    let status = with_cluster(standby(), |cluster| {
+        let entry = |timeline, timestamp: Option<&str>| HistoryEntry {
+            timeline,
+            lsn: Lsn(67_108_864),
+            reason: "no recovery target specified".into(),
+            timestamp: timestamp.map(str::to_owned),
+            new_leader: timestamp.map(|_| "db-b".into()),
+        };
+        let value = vec![entry(1, None), entry(2, Some("2025-03-02T08:15:40.120000+00:00"))];
+        cluster.history = Some(Versioned { value, revision: Revision(3) });
+        let value = json!({"ttl": 5, "postgresql": {"parameters": {"work_mem": "4MB"}}});
+        cluster.config = Some(Versioned { value, revision: Revision(4) });
+        let url = "http://10.1.0.6:8008/patroni".to_owned();
+        cluster.failsafe = Some(BTreeMap::from([("db-a".into(), url)]));
+    });
+    let api = Api::of(status).await;
+    // Stale, but these change seldom, and nobody routes by them.
+    api.clock.turn_to(TTL * 10);
+    for path in ["history", "config", "failsafe"] {
+        let answer = api.ask("GET", &format!("/{path}"), None).await;
+        assert_eq!(answer.code, 200, "{path}");
+        check_golden(&format!("{path}.json"), &answer.body);
+    }
+    let answer = api.ask("GET", "/cluster", None).await;
+    assert_eq!(answer.code, 503);
+    assert!(answer.body.starts_with("the store has not answered"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_to_be_missing() {
+    for (status, path, code, text) in [
+        (standby(), "/config", 502, "the cluster has no config key"),
+        (standby(), "/failsafe", 502, "the cluster has no failsafe key"),
+        (standby(), "/history", 200, "[]"),
+        (Status { cluster: None, ..standby() }, "/config", 503, "the store has not been read yet"),
+        (Status { cluster: None, ..standby() }, "/history", 503, "the store has not been read yet"),
+        (Status { cluster: None, ..standby() }, "/cluster", 503, "the store has not answered"),
+    ] {
+        let answer = Api::of(status).await.ask("GET", path, None).await;
+        assert_eq!(answer.code, code, "{path}");
+        assert!(answer.body.starts_with(text), "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn patronis_metrics_come_first_in_patronis_order() {
+    for (file, status) in [
+        ("metrics_primary.txt", full_primary()),
+        ("metrics_standby.txt", full_standby()),
+        ("metrics_silent.txt", other(State::Silent, MemberState::Running)),
+    ] {
+        let api = Api::of(status).await;
+        api.clock.turn_to(Duration::from_millis(250));
+        let answer = api.ask("GET", "/metrics", None).await;
+        assert_eq!((answer.code, answer.header("content-type")), (200, Some("text/plain")));
+        let counted = answer.body.find("# HELP pgbaton_lease_renewals_total").expect("ours follow");
+        let told = answer.body[..counted].replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        check_golden(file, told.trim_end());
+        assert!(answer.body.ends_with('\n'));
+    }
+}
+
+#[tokio::test]
+async fn what_is_counted_is_in_the_metrics() {
+    let api = Api::of(primary()).await;
+    api.metrics.wake(Wake::Tick);
+    api.metrics.demotion("fence: the lease ran out");
+    let text = api.ask("GET", "/metrics", None).await.body;
+    for line in [
+        r#"pgbaton_wakes_total{scope="shop",name="a",cause="tick"} 1"#,
+        r#"pgbaton_demotions_total{scope="shop",name="a",reason="fence: the lease ran out"} 1"#,
+        r#"pgbaton_lease_left_seconds{scope="shop",name="a"} 4.845"#,
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn the_document_of_the_metrics_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, metrics_document()).expect("docs can be written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, metrics_document(), "UPDATE_GOLDEN=1 writes docs/METRICS.md anew");
+}
+
+#[tokio::test]
+async fn the_latest_events_are_shown() {
+    let api = Api::of(primary()).await;
+    let reason = Reason::with("follow", "b");
+    api.events.decision(DecisionEvent { at_micros: WALL_MICROS, reason });
+    api.events.step(StepEvent {
+        at_micros: WALL_MICROS,
+        step: "promote".into(),
+        took: Duration::from_millis(40),
+        error: Some("it did not".into()),
+    });
+    let answer = api.ask("GET", "/pgbaton/events", None).await;
+    assert_eq!(answer.code, 200);
+    let document: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let at = 1_740_903_344.12;
+    let expected = json!({
+        "decisions": [{"at": at, "reason": "follow", "detail": "b"}],
+        "steps": [{"at": at, "step": "promote", "seconds": 0.04, "error": "it did not"}],
+    });
+    assert_eq!(document, expected);
+}
