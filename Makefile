@@ -6,7 +6,11 @@ SEEDS ?= 10000
 # Passed to the demo: `make demo DEMO="--nodes 5 --ttl 3"`.
 DEMO ?=
 
+# Contract tests are the files in tests/; its folders are the simulation and the cluster tests.
+CONTRACTS := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
+
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo build test unit sim cluster lint bench toolchain needed needed-for-tests
 
 help:
@@ -24,18 +28,20 @@ build: toolchain needed
 
 test: unit sim cluster
 
-# Unit tests beside the code, contracts and the house's rules; what takes servers is in `cluster`.
+# Unit tests beside the code, contracts and the house's rules.
 unit: toolchain needed-for-tests
-	$(CARGO) test --locked
+	$(CARGO) test --locked --lib --bins $(CONTRACTS)
 
+# The agents' real loop on virtual time; planted faults must be found.
 sim: toolchain needed-for-tests
-	@if [ -d tests/sim ] || [ -f tests/sim.rs ]; then set -x; \
-	$(CARGO) test --release --locked --features mutants --test sim -- --seeds $(SEEDS); \
+	@if [ -d tests/sim ]; then set -x; \
+	$(CARGO) test --locked --release --features mutants --test sim -- --seeds $(SEEDS); \
 	else echo "the simulation is not there yet (tests/sim)"; fi
 
+# Real etcd, PostgreSQL and agents on this machine.
 cluster: toolchain needed-for-tests
-	@if [ -d tests/cluster ] || [ -f tests/cluster.rs ]; then set -x; \
-	$(CARGO) test --release --locked --features cluster --test cluster; \
+	@if [ -d tests/cluster ]; then set -x; \
+	$(CARGO) test --locked --release --test cluster; \
 	else echo "the cluster tests are not there yet (tests/cluster)"; fi
 
 lint: toolchain needed

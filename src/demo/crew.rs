@@ -159,6 +159,16 @@ impl Crew {
         }
     }
 
+    /// Ends these without waiting for them to agree.
+    pub fn kill(&mut self, names: &[&str]) {
+        for member in self.members.iter_mut().filter(|it| names.contains(&it.name.as_str())) {
+            if member.ending().is_none() {
+                member.signal(Signal::SIGKILL);
+                member.ended = member.child.wait().ok();
+            }
+        }
+    }
+
     /// Kills whatever is left, and whatever that has started.
     pub fn kill_the_rest(&mut self) -> usize {
         let killed = descendants::kill_all();

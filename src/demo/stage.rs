@@ -25,8 +25,10 @@ const CLUSTER_UP_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long the agents have to stop their servers cleanly: first the standbys', then the leader's.
 const AGENTS_DOWN_WITHIN: Duration = Duration::from_secs(30);
-/// How long etcd and HAProxy have.
-const OTHERS_DOWN_WITHIN: Duration = Duration::from_secs(5);
+/// How long etcd has, before it is killed.
+const ETCD_DOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How long HAProxy has; what is left then is killed with the rest.
+const HAPROXY_DOWN_WITHIN: Duration = Duration::from_secs(5);
 /// How much of a log is shown when its process has failed.
 const LOG_LINES: usize = 12;
 
@@ -232,18 +234,18 @@ impl<'a> Stage<'a> {
             .map(|node| node.name.as_str())
             .partition(|name| Some(*name) == leader.as_deref());
         let etcd: Vec<&str> = plan.etcd.iter().map(|member| member.name.as_str()).collect();
-        let steps = [
-            (standbys, AGENTS_DOWN_WITHIN),
-            (leaders, AGENTS_DOWN_WITHIN),
-            (etcd, OTHERS_DOWN_WITHIN),
-            (vec![HAPROXY], OTHERS_DOWN_WITHIN),
-        ];
+        let steps = [(standbys, AGENTS_DOWN_WITHIN), (leaders, AGENTS_DOWN_WITHIN)];
         for (names, within) in steps {
             if !self.crew.stop(&names, within).await {
                 let text = format!("not stopped within {within:?}: one of {}", names.join(", "));
                 self.screen.event(&text);
             }
         }
+        // The last of several members looks for a successor for longer than is worth waiting for; what
+        // etcd has acknowledged is on the disk.
+        self.crew.stop(&etcd, ETCD_DOWN_WITHIN).await;
+        self.crew.kill(&etcd);
+        self.crew.stop(&[HAPROXY], HAPROXY_DOWN_WITHIN).await;
     }
 }
 
