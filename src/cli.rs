@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::ctl::CtlArgs;
+use crate::demo::Options;
 
 const ROOT_EXAMPLES: &str = "\
 Examples:
@@ -134,10 +135,22 @@ pub struct DemoArgs {
     #[arg(long, value_name = "MEMBERS", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=7))]
     pub etcd: u16,
-    /// The first port to try; ports that are taken are left out.
-    #[arg(long, value_name = "PORT", default_value_t = 5000)]
+    /// Take all ports from here upward, not each service's usual one and its neighbours.
+    #[arg(long, value_name = "PORT")]
     #[arg(value_parser = clap::value_parser!(u16).range(1024..=60000))]
-    pub base_port: u16,
+    pub base_port: Option<u16>,
+}
+
+impl From<DemoArgs> for Options {
+    fn from(args: DemoArgs) -> Self {
+        Self {
+            nodes: args.nodes,
+            dir: args.dir,
+            ttl_seconds: args.ttl,
+            etcd_members: args.etcd,
+            first_port: args.base_port,
+        }
+    }
 }
 
 /// The environment as the configuration reads it; a variable that is no text cannot be meant.

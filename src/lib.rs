@@ -11,6 +11,7 @@ pub mod config;
 pub mod ctl;
 pub mod dcs;
 pub mod decide;
+pub mod demo;
 pub mod mutants;
 pub mod observe;
 pub mod postgres;

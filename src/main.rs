@@ -8,7 +8,14 @@ use pgbaton::cli::{Cli, Command};
 fn main() -> ExitCode {
     match Cli::parse().into_command() {
         Command::Ctl(args) => pgbaton::ctl::run(args),
-        Command::Run(_) | Command::Check(_) | Command::Demo(_) => {
+        Command::Demo(args) => match pgbaton::demo::run(&args.into()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("Error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Run(_) | Command::Check(_) => {
             eprintln!("Error: this command is not available yet in this build");
             ExitCode::FAILURE
         }

@@ -68,6 +68,11 @@ pub enum Call {
         /// Where the answer goes. Dropped unanswered when the node could not settle in time.
         answer: oneshot::Sender<Result<Vote, Refusal>>,
     },
+    /// A member asks where this node stands right now (a handover waits for the last record).
+    Position {
+        /// Where the answer goes: the status of a turn that began after the question.
+        answer: oneshot::Sender<()>,
+    },
     /// Read the files again (`POST /reload`, SIGHUP).
     Reload,
     /// Look at the store now: something was written there on somebody's behalf.

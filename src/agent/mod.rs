@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
@@ -56,6 +56,7 @@ pub struct Agent<P: Ports> {
     looked_at: Monotonic,
     copy: Option<CopyProgress>,
     appointment: Option<Monotonic>,
+    position_asked: Vec<oneshot::Sender<()>>,
     ended: Option<Ended>,
 }
 
@@ -93,6 +94,7 @@ impl<P: Ports> Agent<P> {
             looked_at: Monotonic::ZERO,
             copy: None,
             appointment: None,
+            position_asked: Vec::new(),
             ended: None,
         }
     }
@@ -166,6 +168,10 @@ impl<P: Ports> Agent<P> {
                 }
                 Wake::Request
             }
+            Call::Position { answer } => {
+                self.position_asked.push(answer);
+                Wake::Request
+            }
             Call::Reload => {
                 self.reload_files();
                 Wake::Signal
@@ -233,6 +239,10 @@ impl<P: Ports> Agent<P> {
         self.begin(decision);
         let published_at = self.now();
         self.publish(&view);
+        for answer in self.position_asked.drain(..) {
+            // Whoever asked may have given up.
+            let _ = answer.send(());
+        }
         self.inlets.metrics.turn("publish", self.now().since(published_at));
     }
 

@@ -90,6 +90,7 @@ impl Source {
     /// Whether all of the file is tests.
     pub fn is_test(&self) -> bool {
         !self.path.starts_with("src/")
+            || self.path.contains("/tests/")
             || self.path.ends_with("/tests.rs")
             || self.path.ends_with("_tests.rs")
     }
