@@ -25,6 +25,8 @@ pub struct EtcdSettings {
     pub quota_bytes: Option<u64>,
     /// Clients must speak TLS and show a certificate of this authority.
     pub tls: bool,
+    /// Where it listens; an address of its own when absent.
+    pub address: Option<IpAddr>,
     /// Reached, and named by its certificate, as `localhost`.
     pub on_localhost: bool,
 }
@@ -83,8 +85,11 @@ impl Etcd {
     /// The same with settings.
     pub fn start_with(members: usize, settings: EtcdSettings) -> Etcd {
         let dir = tempfile::Builder::new().prefix("pgbaton-etcd-").tempdir().expect("a directory");
-        let address =
-            if settings.on_localhost { Ipv4Addr::LOCALHOST.into() } else { own_address() };
+        let address = match settings.address {
+            Some(address) => address,
+            None if settings.on_localhost => Ipv4Addr::LOCALHOST.into(),
+            None => own_address(),
+        };
         let name = if settings.on_localhost { "localhost".to_owned() } else { address.to_string() };
         let tls = settings.tls.then(|| TlsFiles::generate(dir.path(), &name));
         let ports = free_ports(address, members * 3);

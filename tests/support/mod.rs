@@ -2,7 +2,17 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod cluster;
 pub mod etcd;
 pub mod memory_store;
 pub mod rest;
+pub mod http;
+pub mod ledger;
+pub mod machine;
+pub mod network;
+pub mod node;
+pub mod processes;
+pub mod report;
+pub mod sql;
 pub mod store;
+pub mod wait;

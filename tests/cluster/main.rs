@@ -1,0 +1,7 @@
+//! Ring 4: real etcd, real PostgreSQL, real agents on this machine, and clients that write to every node all
+//! the time. Each test asserts what was lost and for how long writes were refused.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod life;

@@ -1,0 +1,170 @@
+//! A network of its own for a cluster: one namespace for each node, one for the switch between them, and a
+//! line from the switch to the tests. Lines can be cut, also for one direction. Needs root.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::Command;
+
+use rand::Rng;
+
+use super::machine::assert_namespaces;
+
+/// Names of namespaces begin so, then comes the number of the process that made them.
+const PREFIX: &str = "pgbaton";
+
+/// The network. Dropping it takes it down.
+#[derive(Debug)]
+pub struct Network {
+    /// The third part of every address (198.18.x.y is set aside for benchmarks).
+    subnet: u8,
+    nodes: usize,
+}
+
+impl Network {
+    /// Makes one with places for so many nodes.
+    pub fn make(nodes: usize) -> Network {
+        assert_namespaces();
+        remove_leftovers();
+        let mut network = Network { subnet: free_subnet(), nodes: 0 };
+        run(&["netns", "add", &network.switch()]);
+        network.connect_the_tests();
+        for index in 0..nodes {
+            network.nodes += 1;
+            network.connect(index);
+        }
+        network
+    }
+
+    fn connect_the_tests(&self) {
+        let (switch, line) = (self.switch(), self.line());
+        run(&["-n", &switch, "link", "add", "switch", "type", "bridge", "forward_delay", "0"]);
+        run(&["-n", &switch, "link", "set", "switch", "up"]);
+        run(&["link", "add", &line, "type", "veth", "peer", "name", "tests", "netns", &switch]);
+        run(&["-n", &switch, "link", "set", "tests", "master", "switch", "up"]);
+        run(&["addr", "add", &format!("{}/24", self.address_of_tests()), "dev", &line]);
+        run(&["link", "set", &line, "up"]);
+    }
+
+    fn connect(&self, index: usize) {
+        let (switch, place, port) = (self.switch(), self.place(index), port(index));
+        run(&["netns", "add", &place]);
+        run(&[
+            "-n", &place, "link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns",
+            &switch,
+        ]);
+        run(&["-n", &switch, "link", "set", &port, "master", "switch", "up"]);
+        let address = format!("{}/24", self.address(index));
+        run(&["-n", &place, "addr", "add", &address, "dev", "eth0"]);
+        run(&["-n", &place, "link", "set", "eth0", "up"]);
+        run(&["-n", &place, "link", "set", "lo", "up"]);
+    }
+
+    fn switch(&self) -> String {
+        format!("{PREFIX}-{}-{}-switch", std::process::id(), self.subnet)
+    }
+
+    fn line(&self) -> String {
+        format!("pgbaton{}", self.subnet)
+    }
+
+    fn place(&self, index: usize) -> String {
+        format!("{PREFIX}-{}-{}-{index}", std::process::id(), self.subnet)
+    }
+
+    /// A node's address.
+    pub fn address(&self, index: usize) -> IpAddr {
+        let host = u8::try_from(index + 1).expect("few nodes");
+        Ipv4Addr::new(198, 18, self.subnet, host).into()
+    }
+
+    /// The address of what runs beside the tests, such as etcd.
+    pub fn address_of_tests(&self) -> IpAddr {
+        Ipv4Addr::new(198, 18, self.subnet, 254).into()
+    }
+
+    /// A node's namespace, to start processes in.
+    pub fn namespace(&self, index: usize) -> File {
+        let path = PathBuf::from("/run/netns").join(self.place(index));
+        File::open(path).expect("our own namespace")
+    }
+
+    /// Pulls a node's plug: no packet of it or to it arrives.
+    pub fn unplug(&self, index: usize) {
+        run(&["-n", &self.switch(), "link", "set", &port(index), "down"]);
+    }
+
+    /// Puts it in again.
+    pub fn plug_in(&self, index: usize) {
+        run(&["-n", &self.switch(), "link", "set", &port(index), "up"]);
+    }
+
+    /// From now on nothing that `from` sends arrives at the node `to`; the other direction stays.
+    pub fn cut(&self, from: IpAddr, to: usize) {
+        self.rule("-A", from, to);
+    }
+
+    /// Ends the cut.
+    pub fn mend(&self, from: IpAddr, to: usize) {
+        self.rule("-D", from, to);
+    }
+
+    fn rule(&self, action: &str, from: IpAddr, to: usize) {
+        let (place, from) = (self.place(to), from.to_string());
+        let rule = ["iptables", "-w", action, "INPUT", "-s", &from, "-j", "DROP"];
+        let mut command = vec!["netns", "exec", &place];
+        command.extend(rule);
+        run(&command);
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for index in 0..self.nodes {
+            let _ = ip(&["netns", "del", &self.place(index)]);
+        }
+        let _ = ip(&["link", "del", &self.line()]);
+        let _ = ip(&["netns", "del", &self.switch()]);
+    }
+}
+
+/// A number that no line of a running network has.
+fn free_subnet() -> u8 {
+    let is_free = |subnet: &u8| !PathBuf::from(format!("/sys/class/net/pgbaton{subnet}")).exists();
+    let pick = |_| rand::rng().random_range(1..255);
+    (0..100).map(pick).find(is_free).expect("few networks run at one time")
+}
+
+/// The switch's side of a node's line.
+fn port(index: usize) -> String {
+    format!("port{index}")
+}
+
+/// Namespaces of test processes that were killed before they could clean up.
+fn remove_leftovers() {
+    let names = fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let mut parts = name.split('-');
+        let (prefix, pid) = (parts.next(), parts.next());
+        let is_ours = prefix == Some(PREFIX);
+        let lives = pid.is_some_and(|pid| PathBuf::from("/proc").join(pid).exists());
+        if is_ours && !lives {
+            let _ = ip(&["netns", "del", &name]);
+        }
+    }
+}
+
+#[track_caller]
+fn run(arguments: &[&str]) {
+    if let Err(said) = ip(arguments) {
+        panic!("`ip {}` failed: {said}", arguments.join(" "));
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments).output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
