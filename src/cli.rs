@@ -65,9 +65,10 @@ impl Cli {
 }
 
 const RUN_HELP: &str = "\
-The configuration is a YAML file in Patroni's format, or a directory whose *.yml files are merged in
-the order of their names. PATRONI_* variables stand above the file. Without a file, the variable
-PATRONI_CONFIGURATION holds the whole YAML, or the PATRONI_* variables alone say everything.
+The configuration is a YAML file in Patroni's format, or a directory whose *.yml and *.yaml files
+are merged in the order of their names. PATRONI_* variables stand above the file. Without a file,
+the variable PATRONI_CONFIGURATION holds the whole YAML, or the PATRONI_* variables alone say
+everything.
 
 SIGHUP reads the configuration again. SIGTERM and SIGINT stop PostgreSQL and hand the cluster over.
 
@@ -85,13 +86,14 @@ pub struct RunArgs {
 }
 
 const CHECK_HELP: &str = "\
-One line for each finding, `file:line: error|warning: key: what was expected`, and a summary. The exit
-code is 1 if anything is an error, else 0.
+One line for each finding, `file:line: error|warning: key: what was expected`, and a summary.
+The exit code is 1 if anything is an error, else 0. The etcd that is named is asked how it is;
+that it does not answer is a warning.
 
 Examples:
   pgbaton check node.yml
   pgbaton check -i node.yml      while the agent runs: its ports are taken, and that is fine
-  pgbaton check -p node.yml      also print what the merged configuration is";
+  pgbaton check -p node.yml      print the merged configuration, the findings on standard error";
 
 /// The arguments of `pgbaton check`.
 #[derive(Debug, Args)]
@@ -103,7 +105,7 @@ pub struct CheckArgs {
     /// Do not mind listen addresses that are taken (by the running agent).
     #[arg(short, long)]
     pub ignore_listen_port: bool,
-    /// Print the configuration as it was merged from files and environment, without passwords.
+    /// Print the configuration as it was merged from files and environment, secrets hidden.
     #[arg(short, long)]
     pub print: bool,
 }

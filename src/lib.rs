@@ -5,6 +5,7 @@
 pub mod act;
 pub mod agent;
 pub mod api;
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;

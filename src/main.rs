@@ -15,7 +15,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Run(_) | Command::Check(_) => {
+        Command::Check(args) => pgbaton::check::run(&args),
+        Command::Run(_) => {
             eprintln!("Error: this command is not available yet in this build");
             ExitCode::FAILURE
         }

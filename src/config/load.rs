@@ -79,6 +79,12 @@ pub fn load_tool(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded<
     finish(config, findings)
 }
 
+/// The configuration as it is merged from files and environment, unchecked: for showing it.
+pub fn merged(path: Option<&Path>, env: &BTreeMap<String, String>) -> Option<serde_json::Value> {
+    let (root, _) = read(path, env, &mut Findings::default())?;
+    Some(root.to_json())
+}
+
 fn finish<T>(config: Option<T>, findings: Findings) -> Loaded<T> {
     let config = config.filter(|_| !findings.has_errors());
     let mut findings = findings.list;

@@ -12,8 +12,9 @@ use crate::config::{Dynamic, Floors, merge_patch, parse_yaml, set_path};
 use crate::dcs::{codec, keys, txns};
 
 const HELP: &str = "\
-Without any of -s, -p, --apply and --replace, $EDITOR (else editor, else vi) is started on the document.
-The change is shown as a diff and made once it was confirmed, unless somebody else was quicker.
+Without any of -s, -p, --apply and --replace, $EDITOR (else editor, else vi) is started on the
+document. The change is shown as a diff and made once it was confirmed, unless somebody else was
+quicker.
 
 Examples:
   pgbaton ctl -c node.yml edit-config -s ttl=5 -s maximum_lag_on_failover=16777216

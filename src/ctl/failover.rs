@@ -12,8 +12,8 @@ use crate::config::SynchronousMode;
 use crate::values::MemberName;
 
 const HELP: &str = "\
-For a leader that is well, switchover is the better command. A failover may lose what the candidate has
-not received.
+While the leader is well, switchover is the better command: a failover may lose what the
+candidate has not received.
 
 Examples:
   pgbaton ctl -c node.yml failover

@@ -15,8 +15,8 @@ use crate::cluster::{Cluster, Initialize};
 const REASON_WIDTH_MAX: usize = 50;
 
 const HELP: &str = "\
-Columns: TL is the timeline; Receive LSN and Replay LSN are how far a standby has come, each followed by
-how far that lies behind the leader, in MB. Sizes and words are the same in every format.
+TL is the timeline. Receive LSN and Replay LSN are how far a standby has come, each followed by
+how far that lies behind the leader, in MB.
 
 Examples:
   pgbaton ctl -c node.yml list

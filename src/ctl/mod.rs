@@ -37,7 +37,9 @@ use clap::{Args, Subcommand};
 pub use history::render as render_history;
 pub use list::{ListOptions, render};
 pub use output::Format;
+pub(crate) use session::etcd_options;
 pub use topology::render as render_topology;
+pub(crate) use yaml_text::block as yaml_block;
 
 use self::session::{Session, SessionOptions};
 use self::terminal::End;

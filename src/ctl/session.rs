@@ -10,7 +10,7 @@ use super::dcs_url;
 use super::terminal::End;
 use crate::cli::environment;
 use crate::cluster::Cluster;
-use crate::config::{self, Credentials, ToolConfig};
+use crate::config::{self, Credentials, EtcdConfig, ToolConfig};
 use crate::dcs::{EtcdOptions, EtcdStore, Store, StoreError, Txn, TxnReply, decode};
 
 /// How long one try at one etcd member may take.
@@ -90,18 +90,22 @@ impl Session {
     /// The store of one cluster.
     pub(super) fn store(&self, scope: &str) -> anyhow::Result<ClusterStore> {
         let etcd = &self.config.etcd;
-        let credentials = etcd.credentials.clone();
-        let options = EtcdOptions {
-            endpoints: etcd.endpoints.clone(),
-            credentials: credentials.map(|one| (one.username, one.password)),
-            cacert: etcd.cacert.clone(),
-            cert: etcd.cert.clone(),
-            key: etcd.key.clone(),
-            prefix: config::key_prefix(&self.config.namespace, scope),
-            ..EtcdOptions::default()
-        };
+        let options = etcd_options(etcd, config::key_prefix(&self.config.namespace, scope));
         let store = EtcdStore::new(options).context("etcd3")?;
         Ok(ClusterStore { store, endpoints: etcd.endpoints.clone() })
+    }
+}
+
+/// The store that a configuration means.
+pub(crate) fn etcd_options(etcd: &EtcdConfig, prefix: String) -> EtcdOptions {
+    let credentials = etcd.credentials.clone();
+    EtcdOptions {
+        endpoints: etcd.endpoints.clone(),
+        credentials: credentials.map(|one| (one.username, one.password)),
+        cacert: etcd.cacert.clone(),
+        cert: etcd.cert.clone(),
+        key: etcd.key.clone(),
+        prefix,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::cluster::{Cluster, Request};
 use crate::config::Dynamic;
 
 const HELP: &str = "\
-What is not given is asked for; with --force nothing is asked: the current leader steps down, for the
-candidate if one is named, else for the member that is furthest.
+What is not given is asked for. With --force nothing is asked: the current leader steps down,
+for the candidate if one is named, else for the member that is furthest.
 
 Examples:
   pgbaton ctl -c node.yml switchover

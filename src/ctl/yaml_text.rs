@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 /// The block style, with a line break at the end.
-pub(super) fn block(value: &Value) -> String {
+pub(crate) fn block(value: &Value) -> String {
     let mut text = String::new();
     match value {
         Value::Object(fields) if !fields.is_empty() => block_mapping(&mut text, fields, 0),
@@ -115,13 +115,9 @@ fn can_be_plain(text: &str, is_in_flow: bool) -> bool {
         '-' => !second_is_space,
         _ => !text.starts_with("---") && !text.starts_with("..."),
     };
-    let has_flow_sign = text.contains([',', '?', '[', ']', '{', '}', ':']);
-    starts_well
-        && text.trim() == text
-        && !text.contains(": ")
-        && !text.ends_with(':')
-        && !text.contains(" #")
-        && !(is_in_flow && has_flow_sign)
+    let breaks_flow = is_in_flow && text.contains([',', '?', '[', ']', '{', '}', ':']);
+    let ends_early = text.contains(": ") || text.ends_with(':') || text.contains(" #");
+    starts_well && text.trim() == text && !ends_early && !breaks_flow
 }
 
 /// Whether YAML 1.1 reads the plain text as something that is no text.
