@@ -56,6 +56,8 @@ impl<S: Store, C: Clock> Mirror<S, C> {
                 && let Err(error) = self.watch().await
             {
                 debug!(error = &error as &dyn std::error::Error, "the watch ended");
+                // A watch that is refused at once must not turn this into a busy loop.
+                tokio::time::sleep(self.times().one_try / 20).await;
             }
         }
     }
