@@ -72,8 +72,15 @@ impl Cluster {
         settings.address = network.as_ref().map(Network::address_of_tests);
         let etcd = Etcd::start_with(plan.etcd_members, settings);
         let nodes = plan.nodes;
-        let mut cluster =
-            Cluster { nodes: Vec::new(), etcd, network, plan, dir, addresses: Vec::new(), _turn: turn };
+        let mut cluster = Cluster {
+            nodes: Vec::new(),
+            etcd,
+            network,
+            plan,
+            dir,
+            addresses: Vec::new(),
+            _turn: turn,
+        };
         (0..nodes).for_each(|_| cluster.add_node());
         cluster
     }

@@ -4,15 +4,15 @@
 
 pub mod cluster;
 pub mod etcd;
-pub mod memory_store;
-pub mod rest;
 pub mod http;
 pub mod ledger;
 pub mod machine;
+pub mod memory_store;
 pub mod network;
 pub mod node;
 pub mod processes;
 pub mod report;
+pub mod rest;
 pub mod sql;
 pub mod store;
 pub mod wait;
