@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::{CheckArgs, environment};
+use crate::cli::CheckArgs;
 use crate::config::{self, Finding, NodeConfig, Severity, check_host, check_ports};
 use crate::ctl::etcd_options;
 use crate::dcs::{EtcdStore, election_timeout_max};
@@ -20,7 +20,7 @@ const SECRET: [&str; 4] = ["password", "passwd", "secret", "token"];
 
 /// Prints the findings, one a line, and a summary. The exit code is 1 if any is an error.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let env = environment();
+    let env = config::environment();
     let path = args.config.as_deref();
     let loaded = config::load(path, &env);
     let mut findings = loaded.findings;

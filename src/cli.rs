@@ -1,8 +1,6 @@
 //! The command line of the whole binary: its commands, their options and their help. What a command
 //! does is its own module's business; the subcommands of `ctl` are declared in `ctl`.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -153,14 +151,6 @@ impl From<DemoArgs> for Options {
             first_port: args.base_port,
         }
     }
-}
-
-/// The environment as the configuration reads it; a variable that is no text cannot be meant.
-pub fn environment() -> BTreeMap<String, String> {
-    let text = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    std::env::vars_os().filter_map(text).collect()
 }
 
 #[cfg(test)]

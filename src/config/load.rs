@@ -32,6 +32,14 @@ pub struct ToolConfig {
     pub ctl: CtlConfig,
 }
 
+/// This process's environment as [`load`] takes it; a variable that is no text cannot be meant.
+pub fn environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
 /// Loads a node's configuration from a file or a directory of files, with the `PATRONI_*` variables of
 /// `env` on top.
 pub fn load(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {

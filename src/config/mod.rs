@@ -33,7 +33,7 @@ pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
 pub use finding::{Finding, Severity};
 pub use host::{check_host, check_ports};
-pub use load::{Loaded, ToolConfig, load, load_tool, merged};
+pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{
     Bootstrap, Credentials, CtlConfig, EtcdConfig, LogConfig, LogLevel, NodeConfig, OwnConfig,
     RestApi, Source, key_prefix,

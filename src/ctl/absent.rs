@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use clap::{Args, Command};
 
 /// The names, with what can be done meanwhile where there is anything.
 const ABSENT: &[(&str, Option<&str>)] = &[
@@ -51,10 +52,8 @@ pub(super) fn refuse(words: &[OsString]) -> ExitCode {
 }
 
 fn unknown(word: &str) -> ! {
-    use clap::CommandFactory;
-    let mut root = crate::cli::Cli::command();
-    root.build();
-    let ctl = root.find_subcommand_mut("ctl").expect("ctl is a command");
+    let mut ctl = super::CtlArgs::augment_args(Command::new("ctl").bin_name("pgbaton ctl"));
+    ctl.build();
     let known = ctl.get_subcommands().map(|one| one.get_name().to_owned());
     let names = known.chain(ABSENT.iter().map(|(name, _)| (*name).to_owned()));
     let near = names.min_by_key(|name| strsim::damerau_levenshtein(name, word));

@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 
 use super::dcs_url;
 use super::terminal::End;
-use crate::cli::environment;
 use crate::cluster::Cluster;
 use crate::config::{self, Credentials, EtcdConfig, ToolConfig};
 use crate::dcs::{EtcdOptions, EtcdStore, Store, StoreError, Txn, TxnReply, decode};
@@ -38,7 +37,7 @@ impl Session {
         }
         let url =
             options.dcs_url.as_deref().map(dcs_url::parse).transpose().context("--dcs-url")?;
-        let mut env = environment();
+        let mut env = config::environment();
         if let Some(url) = &url {
             env.insert("PATRONI_ETCD3_HOST".to_owned(), url.address.to_string());
         }
