@@ -45,7 +45,8 @@ impl Postmaster {
         let handle = pidfd_open(Pid::from_raw(pid).ok_or_else(none)?, PidfdFlags::empty())?;
         // Read after the handle was opened: whoever it is now, the handle means it.
         let process = Process::read(pid).ok_or_else(none)?;
-        let handle = AsyncFd::register_with_interest(handle, Interest::READABLE)?;
+        // SAFETY: an `OwnedFd` is one open descriptor until it is dropped, and the `AsyncFd` owns it.
+        let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE)? };
         let (child, status) = (Mutex::new(None), Mutex::new(None));
         Ok(Self { process, handle, child, log: None, status })
     }
