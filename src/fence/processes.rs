@@ -25,7 +25,7 @@ impl Process {
     /// Reads one process; `None` when there is none of that id.
     pub fn read(pid: i32) -> Option<Self> {
         let mut buffer = [0u8; 1024];
-        let length = read_into(&format!("/proc/{pid}/stat"), &mut buffer)?;
+        let length = read_into(format!("/proc/{pid}/stat"), &mut buffer)?;
         Self::parse(pid, &buffer[..length])
     }
 

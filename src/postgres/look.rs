@@ -178,7 +178,7 @@ impl LocalServer {
         .await;
         let key = match checked {
             Ok(Ok(key)) => key,
-            Ok(Err(state)) => return state,
+            Ok(Err(state)) => return *state,
             Err(error) => return State::Unusable(error.to_string()),
         };
         match self.control(key).await {
@@ -241,15 +241,16 @@ fn complaint(error: &AskError) -> String {
 }
 
 /// Checks a directory without a server; returns by what its control file is known.
-fn check(place: &Place, programs_major: Option<u32>) -> Result<ControlKey, State> {
+fn check(place: &Place, programs_major: Option<u32>) -> Result<ControlKey, Box<State>> {
     let data_dir = place.data_dir.as_path();
-    let unusable = |what: String| State::Unusable(format!("{}: {what}", data_dir.display()));
+    let unusable =
+        |what: String| Box::new(State::Unusable(format!("{}: {what}", data_dir.display())));
     if place.is_unfinished(Unfinished::Making) {
         // Whatever is there, this agent has made it and not finished.
-        return Err(State::Empty);
+        return Err(Box::new(State::Empty));
     }
     match files::is_empty(data_dir) {
-        Ok(true) => return Err(State::Empty),
+        Ok(true) => return Err(Box::new(State::Empty)),
         Ok(false) => {}
         Err(error) => return Err(unusable(format!("it cannot be read: {error}"))),
     }
