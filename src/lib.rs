@@ -13,6 +13,7 @@ pub mod ctl;
 pub mod dcs;
 pub mod decide;
 pub mod demo;
+pub mod fence;
 pub mod mutants;
 pub mod observe;
 pub mod postgres;

@@ -1,0 +1,178 @@
+//! Files of the server, written whole or not at all. All of this blocks: it is called through
+//! [`blocking`].
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::owner::Owner;
+use super::port::ServerError;
+
+/// Runs what touches the disk on a thread that may wait for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+) -> Result<T, ServerError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(ServerError::NotPossible("the agent is ending".into())),
+    }
+}
+
+/// Names the file and what was being done in an error.
+pub(super) fn at<T>(
+    path: &Path,
+    doing: &'static str,
+    result: io::Result<T>,
+) -> Result<T, ServerError> {
+    result.map_err(|source| ServerError::File { path: path.display().to_string(), doing, source })
+}
+
+/// How a file is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Whose it is to be.
+    pub owner: Option<Owner>,
+    /// Its permissions.
+    pub mode: u32,
+}
+
+/// Writes a file whole, unless it holds that content already; returns whether it was written.
+pub(super) fn write(path: &Path, content: &str, manner: Manner) -> Result<bool, ServerError> {
+    if fs::read(path).is_ok_and(|found| found == content.as_bytes()) {
+        return Ok(false);
+    }
+    at(path, "writing", write_whole(path, content, manner)).map(|()| true)
+}
+
+fn write_whole(path: &Path, content: &str, manner: Manner) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".pgbaton-new");
+    let beside = Path::new(&beside);
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(manner.mode).open(beside)?;
+    file.write_all(content.as_bytes())?;
+    if let Some(owner) = manner.owner {
+        owner.take(beside)?;
+    }
+    file.sync_all()?;
+    fs::rename(beside, path)
+}
+
+/// Removes a file; one that is not there is no error. Returns whether it was there.
+pub(super) fn remove(path: &Path) -> Result<bool, ServerError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => at(path, "removing", Err(error)),
+    }
+}
+
+/// The content of a text file; `None` when it is not there.
+pub(super) fn read(path: &Path) -> Result<Option<String>, ServerError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(String::from_utf8_lossy(&content).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => at(path, "reading", Err(error)),
+    }
+}
+
+/// Makes a folder that only its owner can read; one that is there stays as it is.
+pub(super) fn make_folder(path: &Path, owner: Option<Owner>) -> Result<(), ServerError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    // The folders above are not the server's, and others may have to pass through them.
+    if let Some(above) = path.parent() {
+        at(above, "creating", fs::create_dir_all(above))?;
+    }
+    at(path, "creating", fs::DirBuilder::new().mode(0o700).create(path))?;
+    match owner {
+        Some(owner) => at(path, "changing the owner", owner.take(path)),
+        None => Ok(()),
+    }
+}
+
+/// Makes renames and removals in a folder last.
+pub(super) fn sync_folder(path: &Path) -> Result<(), ServerError> {
+    at(path, "syncing", fs::File::open(path).and_then(|folder| folder.sync_all()))
+}
+
+/// Whether a folder is not there, or holds nothing but what a file system puts into its root.
+pub(super) fn is_empty(path: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        if entry?.file_name() != "lost+found" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes all that is in a folder, but not the folder, which may be a mount point.
+pub(super) fn empty(path: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name() == "lost+found" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANNER: Manner = Manner { owner: None, mode: 0o600 };
+
+    #[test]
+    fn a_file_is_written_only_when_its_content_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.conf");
+        assert!(write(&path, "x = 1\n", MANNER).unwrap());
+        assert!(!write(&path, "x = 1\n", MANNER).unwrap());
+        assert!(write(&path, "x = 2\n", MANNER).unwrap());
+        assert_eq!(read(&path).unwrap().as_deref(), Some("x = 2\n"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_leftover_of_an_interrupted_write_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.conf");
+        fs::write(folder.path().join("a.conf.pgbaton-new"), "half").unwrap();
+        assert!(write(&path, "x = 1\n", MANNER).unwrap());
+    }
+
+    #[test]
+    fn a_folder_is_emptied_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_empty(folder.path()).unwrap());
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("c"), "").unwrap();
+        assert!(!is_empty(folder.path()).unwrap());
+        empty(folder.path()).unwrap();
+        assert!(folder.path().is_dir() && is_empty(folder.path()).unwrap());
+        assert!(is_empty(&folder.path().join("missing")).unwrap());
+    }
+}

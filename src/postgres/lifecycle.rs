@@ -1,0 +1,305 @@
+//! Starting, stopping, killing and reconfiguring the server.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::callbacks::Event;
+use super::configuration::{self, Source};
+use super::connection::Refusal;
+use super::facts;
+use super::files::{self, blocking};
+use super::place::{Place, Unfinished};
+use super::port::{Killed, ServerError, StartAs, StopMode};
+use super::process::{PidFile, Postmaster};
+use super::server::LocalServer;
+use super::server_log::{self, LogTail};
+use super::spawner;
+use crate::cluster::Role;
+use crate::config::{EffectivePostgresql, Program};
+use crate::fence::{Fenced, kill_all};
+
+/// How often a condition is looked at that nothing announces.
+pub(super) const POLL: Duration = Duration::from_millis(3);
+
+impl LocalServer {
+    pub(super) async fn start_up(&self, start_as: &StartAs) -> Result<(), ServerError> {
+        if self.find_running().await?.is_some() {
+            return Err(ServerError::NotPossible("the server runs already".into()));
+        }
+        let kills = self.target.kills();
+        self.end_orphans().await?;
+        let settings = self.settings();
+        let source = match start_as {
+            StartAs::Standby(Some(upstream)) => {
+                self.place.source_at(Some(upstream), self.major(), &settings.database)
+            }
+            StartAs::Primary | StartAs::Standby(None) => Source::default(),
+        };
+        let is_standby = *start_as != StartAs::Primary;
+        let arguments = self.postmaster_arguments(&settings, is_standby).await?;
+        self.prepare_files(&settings, &source, is_standby).await?;
+        self.set_source(source);
+        let postmaster = self.launch(arguments).await?;
+        if self.target.kills() != kills {
+            // A fence that came in between may have missed the new process.
+            self.kill_now().await;
+            return Err(ServerError::Ended("it was fenced while it was being started".into()));
+        }
+        self.wait_until_it_answers(&postmaster).await?;
+        self.call_back(Event::Start, if is_standby { Role::Replica } else { Role::Primary });
+        Ok(())
+    }
+
+    /// Backends can outlive their postmaster, and nothing can be started beside them.
+    async fn end_orphans(&self) -> Result<(), ServerError> {
+        let target = self.target.clone();
+        if blocking(move || Ok(target.living().is_empty())).await? {
+            return Ok(());
+        }
+        let killed = self.kill_now().await;
+        tracing::warn!(processes = killed.processes, "killed what an earlier server left behind");
+        if killed.all_gone {
+            return Ok(());
+        }
+        Err(ServerError::NotPossible(
+            "processes of an earlier server hang in the kernel; nothing can be started before they \
+             are gone"
+                .into(),
+        ))
+    }
+
+    async fn prepare_files(
+        &self,
+        settings: &Arc<EffectivePostgresql>,
+        source: &Source,
+        is_standby: bool,
+    ) -> Result<(), ServerError> {
+        let (place, settings, source) = (self.place.clone(), settings.clone(), source.clone());
+        blocking(move || {
+            for work in [Unfinished::Making, Unfinished::Rewinding] {
+                if place.is_unfinished(work) {
+                    return Err(ServerError::NotPossible(format!(
+                        "{}: its making was interrupted, so no server may be started on it",
+                        place.data_dir.display()
+                    )));
+                }
+            }
+            // No process of the server is there, so whatever the file names, it is not the server.
+            files::remove(&place.data_dir.join("postmaster.pid"))?;
+            place.remove_planted_at_the_end()?;
+            place.configure(&settings, &source)?;
+            place.signal(is_standby)
+        })
+        .await
+    }
+
+    /// The controlled settings go on the command line, where `ALTER SYSTEM` cannot reach them. A
+    /// standby gets none lower than what its control file asks for.
+    async fn postmaster_arguments(
+        &self,
+        settings: &EffectivePostgresql,
+        is_standby: bool,
+    ) -> Result<Vec<(String, String)>, ServerError> {
+        let mut arguments = settings.command_line.clone();
+        let mut raised = Vec::new();
+        if is_standby {
+            for (name, least) in self.read_control_data().await?.least_on_a_standby() {
+                let Some((_, value)) = arguments.iter_mut().find(|(given, _)| given == name) else {
+                    continue;
+                };
+                if value.parse::<i64>().is_ok_and(|wanted| wanted < least) {
+                    let wanted = std::mem::replace(value, least.to_string());
+                    raised.push((name.to_owned(), least.to_string(), wanted));
+                }
+            }
+        }
+        self.set_raised(raised);
+        arguments.push(("config_file".to_owned(), self.place.conf().to_string_lossy().into()));
+        Ok(arguments)
+    }
+
+    async fn launch(
+        &self,
+        arguments: Vec<(String, String)>,
+    ) -> Result<Arc<Postmaster>, ServerError> {
+        let program = self.settings().program(Program::Postgres);
+        let place = self.place.clone();
+        let shown = program.display().to_string();
+        let runtime = tokio::runtime::Handle::current();
+        let target = self.target.clone();
+        let started = self
+            .programs
+            .spawner
+            .run(move || {
+                let _inside = runtime.enter();
+                let (child, log) = spawn_postmaster(&program, &place, &arguments)?;
+                let postmaster = Postmaster::of_child(child, log)?;
+                target.runs(postmaster.process, &place.real_data_dir());
+                Ok(postmaster)
+            })
+            .await;
+        let postmaster =
+            started.map_err(|source| ServerError::NoProgram { program: shown, source })?;
+        self.set_stops(false);
+        Ok(self.has_appeared(postmaster))
+    }
+
+    async fn wait_until_it_answers(&self, postmaster: &Postmaster) -> Result<(), ServerError> {
+        let ended = || ServerError::Ended(postmaster.last_words());
+        loop {
+            tokio::select! {
+                () = postmaster.ended() => return Err(ended()),
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let place = self.place.clone();
+            let file = blocking(move || Ok(PidFile::read(&place.data_dir))).await?;
+            if file.is_none_or(|file| file.status != "ready") {
+                continue;
+            }
+            let error = match self.access()?.connect().await {
+                Ok(session) => match facts::prepare(&session.client).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if Refusal::of(&error) == Refusal::Answered && postmaster.is_alive() {
+                return Err(ServerError::Query { what: "a first answer", source: error });
+            }
+        }
+    }
+
+    pub(super) async fn shut_down(&self, mode: StopMode) -> Result<(), ServerError> {
+        let Some(running) = self.find_running().await? else { return Ok(()) };
+        let role = self.role_by_files();
+        self.set_stops(true);
+        let signal = match mode {
+            StopMode::Fast => Signal::INT,
+            StopMode::Immediate => Signal::QUIT,
+        };
+        if let Err(error) = running.signal(signal)
+            && running.is_alive()
+        {
+            self.set_stops(false);
+            return Err(ServerError::NotPossible(format!("the server cannot be told: {error}")));
+        }
+        running.ended().await;
+        self.running();
+        self.call_back(Event::Stop, role);
+        Ok(())
+    }
+
+    /// On a thread of its own: it waits for nothing of the runtime's.
+    pub(super) async fn kill_now(&self) -> Killed {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let (target, program) = (self.target.clone(), self.program_name());
+        let work = move || {
+            let fenced = kill_all(&target);
+            spawner::reap_orphans(&program);
+            // Whoever asked may have gone meanwhile.
+            let _ = done.send(fenced);
+        };
+        let fenced = match std::thread::Builder::new().name("kill".into()).spawn(work) {
+            Ok(_) => result.await.expect("the kill returns"),
+            // No thread to be had: then here, whatever waits for it.
+            Err(_) => kill_all(&self.target),
+        };
+        let Fenced { processes, all_gone } = fenced;
+        self.running();
+        Killed { processes, all_gone }
+    }
+
+    pub(super) async fn wait_for_exit(&self) {
+        loop {
+            let appeared = self.appeared.notified();
+            match self.running() {
+                Some(postmaster) => {
+                    postmaster.ended().await;
+                    self.running();
+                    return;
+                }
+                None => appeared.await,
+            }
+        }
+    }
+
+    pub(super) async fn reconfigure(
+        &self,
+        settings: &EffectivePostgresql,
+    ) -> Result<bool, ServerError> {
+        self.set_settings(settings.clone());
+        let Some(running) = self.find_running().await? else { return Ok(false) };
+        if !self.write_configuration(None).await? {
+            return Ok(false);
+        }
+        self.reload(&running)?;
+        self.call_back(Event::Reload, self.role_by_files());
+        Ok(true)
+    }
+
+    /// Writes the files for the source, or for the one that counts now; returns whether they changed.
+    pub(super) async fn write_configuration(
+        &self,
+        source: Option<Source>,
+    ) -> Result<bool, ServerError> {
+        let (place, settings) = (self.place.clone(), self.settings());
+        let source = source.or_else(|| self.source());
+        let (source, changed) = blocking(move || {
+            let source = match source {
+                Some(source) => source,
+                // A server that was found running goes on as it was told.
+                None => {
+                    let conf = files::read(&place.conf())?.unwrap_or_default();
+                    configuration::source_in(&conf)
+                }
+            };
+            let changed = place.configure(&settings, &source)?;
+            Ok((source, changed))
+        })
+        .await?;
+        self.set_source(source);
+        Ok(changed)
+    }
+
+    pub(super) fn reload(&self, running: &Postmaster) -> Result<(), ServerError> {
+        running.signal(Signal::HUP).map_err(|error| {
+            ServerError::NotPossible(format!("the server cannot be told to reload: {error}"))
+        })
+    }
+
+    /// What the server is by the files that it starts from.
+    fn role_by_files(&self) -> Role {
+        let is_standby = self.place.data_dir.join("standby.signal").exists();
+        if is_standby { Role::Replica } else { Role::Primary }
+    }
+
+    fn call_back(&self, event: Event, role: Role) {
+        self.run_callback(event, role);
+    }
+
+    /// Runs the configured command of an event, beside everything else. The server does so itself when
+    /// it was started, stopped or reloaded; a change of its role is the agent's to tell.
+    pub fn run_callback(&self, event: Event, role: Role) {
+        self.callbacks.run(&self.programs, &self.settings().callbacks, event, role);
+    }
+}
+
+fn spawn_postmaster(
+    program: &std::path::Path,
+    place: &Place,
+    arguments: &[(String, String)],
+) -> std::io::Result<(std::process::Child, Arc<LogTail>)> {
+    let mut command = Command::new(program);
+    spawner::prepare(&mut command, place.owner);
+    command.arg("-D").arg(&place.data_dir);
+    command.args(arguments.iter().map(|(name, value)| format!("--{name}={value}")));
+    // From the first moment where a fence looks for it.
+    command.current_dir(&place.data_dir);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = spawner::start(|| command.spawn(), |child| Some(child.id()))?;
+    let stderr = child.stderr.take().expect("it was piped");
+    Ok((child, server_log::pass_on(stderr)?))
+}

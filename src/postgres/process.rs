@@ -1,0 +1,172 @@
+//! The postmaster as a process: a child that this agent started, or one that was found running. Its
+//! end is known when it happens, through a pidfd.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::server_log::LogTail;
+use super::spawner;
+use crate::fence::{self, Process};
+
+/// A postmaster that was running when it was last looked at.
+#[derive(Debug)]
+pub(super) struct Postmaster {
+    /// Who it is.
+    pub process: Process,
+    handle: AsyncFd<OwnedFd>,
+    child: Mutex<Option<Child>>,
+    log: Option<Arc<LogTail>>,
+    /// How it ended, once that was asked of a child.
+    status: Mutex<Option<String>>,
+}
+
+impl Postmaster {
+    /// Our own child.
+    ///
+    /// # Errors
+    /// When the kernel gives no handle on it.
+    pub fn of_child(child: Child, log: Arc<LogTail>) -> io::Result<Self> {
+        let mut own = Self::of_pid(child.id() as i32)?;
+        own.child = Mutex::new(Some(child));
+        own.log = Some(log);
+        Ok(own)
+    }
+
+    fn of_pid(pid: i32) -> io::Result<Self> {
+        let none = || io::Error::from(io::ErrorKind::NotFound);
+        let handle = pidfd_open(Pid::from_raw(pid).ok_or_else(none)?, PidfdFlags::empty())?;
+        // Read after the handle was opened: whoever it is now, the handle means it.
+        let process = Process::read(pid).ok_or_else(none)?;
+        // SAFETY: an `OwnedFd` is one open descriptor until it is dropped, and the `AsyncFd` owns it.
+        let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE)? };
+        let (child, status) = (Mutex::new(None), Mutex::new(None));
+        Ok(Self { process, handle, child, log: None, status })
+    }
+
+    /// The server that `postmaster.pid` tells of, if that very process is there: it runs the server's
+    /// program and works in the data directory. The start time in the file is not compared: it was
+    /// read from a clock that can have been set since, and to take a running server for a stale file
+    /// would be far worse than the other way round.
+    pub fn find(data_dir: &Path, program: &str) -> Option<Self> {
+        let file = PidFile::read(data_dir)?;
+        let found = Self::of_pid(file.pid).ok()?;
+        let program: Vec<u8> = program.bytes().take(15).collect();
+        let is_it = !found.process.is_zombie()
+            && found.process.name() == program
+            && fence::works_in(file.pid, data_dir);
+        is_it.then_some(found)
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&self) -> bool {
+        let handle = self.handle.get_ref().as_fd();
+        let mut polled = [PollFd::new(handle, PollFlags::POLLIN)];
+        let alive = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(0));
+        if !alive {
+            self.reap();
+        }
+        alive
+    }
+
+    /// Resolves when it has ended.
+    pub async fn ended(&self) {
+        // Readiness stays, so this resolves for everybody who waits. Only the runtime's end fails it.
+        if self.handle.readable().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.reap();
+    }
+
+    /// Sends a signal to this very process.
+    ///
+    /// # Errors
+    /// When it is gone, or belongs to somebody else.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(rustix::process::pidfd_send_signal(self.handle.get_ref(), signal)?)
+    }
+
+    /// How it ended, and the last that it said.
+    pub fn last_words(&self) -> String {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = status.unwrap_or_else(|| "it was not our child".to_owned());
+        match self.log.as_ref().map(|log| log.text()).filter(|text| !text.is_empty()) {
+            Some(text) => format!("{status}; its last words: {text}"),
+            None => status,
+        }
+    }
+
+    fn reap(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = child.as_mut() {
+            let status = match one.try_wait() {
+                Ok(None) => return,
+                Ok(Some(status)) => status.to_string(),
+                Err(error) => error.to_string(),
+            };
+            spawner::forget(one.id());
+            *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+            *child = None;
+        }
+    }
+}
+
+/// What `postmaster.pid` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PidFile {
+    /// The postmaster.
+    pub pid: i32,
+    /// `starting`, `stopping`, `ready`, `standby`; empty before the first of these.
+    pub status: String,
+}
+
+impl PidFile {
+    pub fn read(data_dir: &Path) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(data_dir.join("postmaster.pid")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        // A single-user server writes its own id as a negative number.
+        let pid: i32 = lines.next()?.trim().parse().ok().filter(|pid| *pid > 0)?;
+        Some(Self { pid, status: lines.nth(6).unwrap_or_default().trim().to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_the_eighth_line() {
+        let text = "4711\n/data\n1700000000\n5432\n/tmp\nlocalhost\n  5432001  3\nstandby \n";
+        let read = PidFile::parse(text).unwrap();
+        assert_eq!(read, PidFile { pid: 4711, status: "standby".into() });
+        assert_eq!(PidFile::parse("4711\n/data\n").unwrap().status, "");
+        assert_eq!(PidFile::parse("-4711\n/data\n"), None);
+        assert_eq!(PidFile::parse(""), None);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_child_is_known_when_it_happens_and_it_is_reaped() {
+        let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = child.id() as i32;
+        let log = Arc::new(LogTail::default());
+        let postmaster = Postmaster::of_child(child, log).unwrap();
+        assert!(postmaster.is_alive());
+        postmaster.signal(Signal::KILL).unwrap();
+        postmaster.ended().await;
+        postmaster.ended().await;
+        assert!(!postmaster.is_alive());
+        assert_eq!(Process::read(pid), None, "it was reaped");
+        assert!(postmaster.last_words().contains("signal: 9"), "{}", postmaster.last_words());
+        assert!(postmaster.signal(Signal::KILL).is_err());
+    }
+}

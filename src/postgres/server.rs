@@ -1,0 +1,286 @@
+//! [`LocalServer`]: the real PostgreSQL server beside this agent. Its parts are in the files around;
+//! here is what they share, and the port.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::callbacks::CallbackRunner;
+use super::configuration::Source;
+use super::connection::{Access, Session};
+use super::files::blocking;
+use super::place::Place;
+use super::port::{
+    CopyProgress, Killed, Look, Promoted, Server, ServerError, Settled, StartAs, StopMode, Upstream,
+};
+use super::process::Postmaster;
+use super::programs::Programs;
+use super::spawner::Spawner;
+use super::watch::Watch;
+use crate::config::{EffectivePostgresql, NodeConfig, Program};
+use crate::fence::Target;
+use crate::values::{SystemId, Timeline};
+
+/// The version that is assumed of a data directory that does not tell its own.
+const OLDEST_MAJOR: u32 = 13;
+
+/// The server beside this agent.
+#[derive(Debug)]
+pub struct LocalServer {
+    pub(super) place: Arc<Place>,
+    pub(super) programs: Programs,
+    pub(super) callbacks: CallbackRunner,
+    pub(super) watch: Watch,
+    pub(super) target: Arc<Target>,
+    pub(super) appeared: Notify,
+    shared: Mutex<Shared>,
+}
+
+/// What changes while the agent runs.
+#[derive(Debug)]
+struct Shared {
+    settings: Arc<EffectivePostgresql>,
+    /// Where the server is to get its log; `None` while what a found server was told still stands.
+    source: Option<Source>,
+    postmaster: Option<Arc<Postmaster>>,
+    /// Settings that were raised to what the control file asks of a standby: name, in force, wanted.
+    raised: Vec<(String, String, String)>,
+    stops: bool,
+}
+
+impl LocalServer {
+    /// The server of this node. Touches nothing but this process itself: orphans of the server come to
+    /// it from now on. As root, see [`super::Owner`].
+    ///
+    /// # Errors
+    /// When the agent is root and there is nobody to run the server as, or the accounts cannot be used.
+    pub fn new(node: &NodeConfig, settings: EffectivePostgresql) -> Result<Self, ServerError> {
+        let place = Arc::new(Place::of(node)?);
+        Access::of(&place, &settings.database)?;
+        let impossible = |what: &str, error: std::io::Error| {
+            ServerError::NotPossible(format!("{what}: {error}"))
+        };
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| impossible("the agent cannot become a subreaper", error.into()))?;
+        let spawner = Spawner::new().map_err(|error| impossible("no thread", error))?;
+        let target = Arc::new(Target::new(place.real_data_dir(), &program_name(&settings)));
+        let shared = Shared {
+            settings: Arc::new(settings),
+            source: None,
+            postmaster: None,
+            raised: Vec::new(),
+            stops: false,
+        };
+        Ok(Self {
+            programs: Programs { spawner, owner: place.owner },
+            callbacks: CallbackRunner::new(place.scope.clone()),
+            place,
+            watch: Watch::default(),
+            target,
+            appeared: Notify::new(),
+            shared: Mutex::new(shared),
+        })
+    }
+
+    /// What is to be killed when this server must be fenced.
+    pub fn fence_target(&self) -> Arc<Target> {
+        self.target.clone()
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn settings(&self) -> Arc<EffectivePostgresql> {
+        self.shared().settings.clone()
+    }
+
+    pub(super) fn set_settings(&self, settings: EffectivePostgresql) {
+        self.shared().settings = Arc::new(settings);
+    }
+
+    pub(super) fn source(&self) -> Option<Source> {
+        self.shared().source.clone()
+    }
+
+    pub(super) fn set_source(&self, source: Source) {
+        self.shared().source = Some(source);
+    }
+
+    pub(super) fn raised(&self) -> Vec<(String, String, String)> {
+        self.shared().raised.clone()
+    }
+
+    pub(super) fn set_raised(&self, raised: Vec<(String, String, String)>) {
+        self.shared().raised = raised;
+    }
+
+    /// Whether this agent has told the running server to stop.
+    pub(super) fn stops(&self) -> bool {
+        self.shared().stops
+    }
+
+    pub(super) fn set_stops(&self, stops: bool) {
+        self.shared().stops = stops;
+    }
+
+    /// The postmaster that this agent knows of, if it has not ended.
+    pub(super) fn running(&self) -> Option<Arc<Postmaster>> {
+        let mut shared = self.shared();
+        if shared.postmaster.as_ref().is_some_and(|postmaster| !postmaster.is_alive()) {
+            shared.postmaster = None;
+            shared.stops = false;
+        }
+        shared.postmaster.clone()
+    }
+
+    /// The running postmaster, also one that this agent did not start.
+    pub(super) async fn find_running(&self) -> Result<Option<Arc<Postmaster>>, ServerError> {
+        if let Some(running) = self.running() {
+            return Ok(Some(running));
+        }
+        let (place, program) = (self.place.clone(), self.program_name());
+        let runtime = tokio::runtime::Handle::current();
+        let found = blocking(move || {
+            let _inside = runtime.enter();
+            let data_dir = place.real_data_dir();
+            Ok(Postmaster::find(&data_dir, &program).map(|found| (found, data_dir)))
+        })
+        .await?;
+        let Some((found, data_dir)) = found else { return Ok(None) };
+        tracing::info!(pid = found.process.pid, "found a running server on the data directory");
+        self.target.runs(found.process, &data_dir);
+        Ok(Some(self.has_appeared(found)))
+    }
+
+    pub(super) fn has_appeared(&self, postmaster: Postmaster) -> Arc<Postmaster> {
+        let postmaster = Arc::new(postmaster);
+        self.shared().postmaster = Some(postmaster.clone());
+        self.watch.forget();
+        self.appeared.notify_waiters();
+        postmaster
+    }
+
+    pub(super) fn program_name(&self) -> String {
+        program_name(&self.settings())
+    }
+
+    pub(super) fn access(&self) -> Result<Access, ServerError> {
+        Access::of(&self.place, &self.settings().database)
+    }
+
+    pub(super) async fn session(&self, what: &'static str) -> Result<Session, ServerError> {
+        self.access()?.session(what).await
+    }
+
+    /// The major version of the data directory, as far as it tells.
+    pub(super) fn major(&self) -> u32 {
+        let told = std::fs::read_to_string(self.place.data_dir.join("PG_VERSION"));
+        told.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(OLDEST_MAJOR)
+    }
+}
+
+fn program_name(settings: &EffectivePostgresql) -> String {
+    let path = settings.program(Program::Postgres);
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Bounds a piece of work in time.
+pub(super) async fn bounded<T>(
+    what: &'static str,
+    within: Duration,
+    work: impl Future<Output = Result<T, ServerError>>,
+) -> Result<T, ServerError> {
+    let timed_out = ServerError::TimedOut { what, within };
+    tokio::time::timeout(within, work).await.unwrap_or(Err(timed_out))
+}
+
+impl Server for LocalServer {
+    async fn look(&self, within: Duration) -> Look {
+        self.look_within(within).await
+    }
+
+    async fn exited(&self) {
+        self.wait_for_exit().await;
+    }
+
+    async fn configure(&self, settings: &EffectivePostgresql) -> Result<bool, ServerError> {
+        self.reconfigure(settings).await
+    }
+
+    async fn initialize(&self) -> Result<SystemId, ServerError> {
+        self.run_initdb().await
+    }
+
+    async fn create_accounts(&self) -> Result<(), ServerError> {
+        self.make_accounts().await
+    }
+
+    async fn remove_data(&self) -> Result<(), ServerError> {
+        self.remove_all().await
+    }
+
+    async fn start(&self, start_as: &StartAs, within: Duration) -> Result<(), ServerError> {
+        bounded("the start", within, self.start_up(start_as)).await
+    }
+
+    async fn stop(&self, mode: StopMode, within: Duration) -> Result<(), ServerError> {
+        bounded("the stop", within, self.shut_down(mode)).await
+    }
+
+    async fn kill(&self) -> Killed {
+        self.kill_now().await
+    }
+
+    async fn follow(&self, upstream: Option<&Upstream>) -> Result<(), ServerError> {
+        self.follow_upstream(upstream).await
+    }
+
+    async fn settle(&self, within: Duration) -> Result<Settled, ServerError> {
+        bounded("settling", within, self.settle_down()).await
+    }
+
+    async fn burn_timelines(
+        &self,
+        parent: Timeline,
+        burnt: &[Timeline],
+    ) -> Result<(), ServerError> {
+        self.plant_histories(parent, burnt).await
+    }
+
+    async fn promote(&self, within: Duration) -> Result<Promoted, ServerError> {
+        bounded("the promotion", within, self.promote_now()).await
+    }
+
+    async fn checkpoint(&self, within: Duration) -> Result<(), ServerError> {
+        let work = async {
+            self.session("a checkpoint").await?.execute("a checkpoint", "CHECKPOINT").await
+        };
+        bounded("the checkpoint", within, work).await
+    }
+
+    async fn arrange_slots(
+        &self,
+        wanted: &[String],
+        unwanted: &[String],
+    ) -> Result<(), ServerError> {
+        self.make_and_drop_slots(wanted, unwanted).await
+    }
+
+    async fn recover_alone(&self) -> Result<(), ServerError> {
+        self.recover_in_single_user_mode().await
+    }
+
+    async fn rewind(&self, source: &Upstream) -> Result<(), ServerError> {
+        self.run_rewind(source).await
+    }
+
+    async fn copy_from(
+        &self,
+        source: &Upstream,
+        progress: impl Fn(CopyProgress),
+    ) -> Result<(), ServerError> {
+        self.run_basebackup(source, progress).await
+    }
+}
