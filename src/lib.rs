@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod ctl;
+pub mod daemon;
 pub mod dcs;
 pub mod decide;
 pub mod demo;

@@ -16,9 +16,12 @@ fn main() -> ExitCode {
             }
         },
         Command::Check(args) => pgbaton::check::run(&args),
-        Command::Run(_) => {
-            eprintln!("Error: this command is not available yet in this build");
-            ExitCode::FAILURE
-        }
+        Command::Run(args) => match pgbaton::daemon::run(args.config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("Error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }

@@ -205,6 +205,12 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls: channels.calls.0 }
 }
 
+/// PostgreSQL's settings until the store says something else.
+pub fn first_effective(config: &NodeConfig) -> EffectivePostgresql {
+    let (_, dynamic, _) = first_settings(config);
+    effective_postgresql(config, &dynamic)
+}
+
 /// What is in force until the store says something else.
 fn first_settings(config: &NodeConfig) -> (serde_json::Value, Dynamic, Settings) {
     let document = first_config(config);

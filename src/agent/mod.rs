@@ -5,7 +5,7 @@ mod force;
 mod memory;
 mod report;
 
-pub use assemble::{Assembly, Node, Tasks, assemble, settings};
+pub use assemble::{Assembly, Node, Tasks, assemble, first_effective, settings};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! The agent's HTTP side. Probes and documents are read from the published status alone; whoever asks
 //! for a change is answered by what then shows up there.
 //!
-//! The paths, codes and documents are those of Patroni's REST API. Ours are `/promise`, by which agents
-//! vote, and `/pgbaton/events`.
+//! The paths, codes and documents are those of Patroni's REST API. Ours are `/promise` and
+//! `/position`, which the agents ask of each other, and `/pgbaton/events`.
 
 mod auth;
 mod body;

@@ -84,6 +84,10 @@ impl Peers for HttpPeers {
             .ok_or_else(|| nonsense(peer, format!("{:?} is no api_url", peer.api_url)))?;
         let question = position::question();
         let answer = self.call(peer, (Method::POST, &url), Some(&question), within).await?;
+        if answer.code != position::POSITION {
+            let what = format!("code {}: {}", answer.code, first_line(&answer.text));
+            return Err(nonsense(peer, what));
+        }
         read_status(&answer.text).map_err(|what| nonsense(peer, what))
     }
 }
@@ -96,7 +100,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
 
-/// Reads a status document, a Patroni agent's included; the code it came with says nothing.
+/// Reads a status document, a Patroni agent's included.
 fn read_status(text: &str) -> Result<PeerStatus, String> {
     let document: Value = serde_json::from_str(text)
         .map_err(|error| format!("a status that is not JSON ({error}): {}", first_line(text)))?;

@@ -13,6 +13,8 @@ use crate::wake::Call;
 
 /// The path.
 pub const PATH: &str = "/position";
+/// The code of a position.
+pub const POSITION: StatusCode = StatusCode::OK;
 /// A turn takes milliseconds; a loop that takes longer has no position to tell.
 const ONE_TURN: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,7 @@ pub async fn answer(api: &ApiState) -> Result<Reply, Refused> {
     match tokio::time::timeout(ONE_TURN, answered).await {
         Ok(Ok(())) => {
             let (status, now) = api.status();
-            Ok(reply::document(StatusCode::OK, &wire::status_document(&status, now)))
+            Ok(reply::document(POSITION, &wire::status_document(&status, now)))
         }
         Ok(Err(_)) | Err(_) => Err(busy("the loop did not turn in time")),
     }

@@ -1,10 +1,11 @@
-//! `POST /promise` between two agents: the real client against the real server.
+//! `POST /promise` and `/position` between two agents: the real client against the real server.
 
 use std::time::Duration;
 
 use pgbaton::api::HttpPeers;
 use pgbaton::cluster::{Ancestor, Refusal, Vote};
 use pgbaton::observe::{Ask, Peer, PeerError, PeerStatus, Peers};
+use pgbaton::publish::Status;
 use pgbaton::values::{Lsn, Term, Timeline, WalPosition};
 use pgbaton::wake::Call;
 
@@ -121,18 +122,34 @@ async fn nobody_there_is_silence_and_not_a_refusal() {
     assert!(matches!(asked, Err(PeerError::Nonsense { .. })), "{asked:?}");
 }
 
+/// Asks where a node stands, and turns the loop for it, which then publishes `status`.
+async fn position(api: &mut Api, status: Option<Status>) -> Result<PeerStatus, PeerError> {
+    let (peers, peer) = (HttpPeers::default(), peer(api, "a"));
+    let the_loop = async {
+        match (api.calls.recv().await, status) {
+            (Some(Call::Position { answer }), Some(status)) => {
+                api.published.set(status);
+                answer.send(()).expect("somebody waits");
+            }
+            (Some(Call::Position { answer }), None) => drop(answer),
+            (other, _) => panic!("{other:?}"),
+        }
+    };
+    tokio::join!(peers.status(&peer, WITHIN), the_loop).0
+}
+
 #[tokio::test]
-async fn a_status_tells_a_peer_where_this_node_stands() {
-    let api = Api::of(standby()).await;
-    let status = HttpPeers::default().status(&peer(&api, "a"), WITHIN).await.expect("an answer");
+async fn a_position_is_that_of_a_turn_after_the_question() {
+    let mut api = Api::of(primary()).await;
     let expected = PeerStatus {
         name: "a".into(),
         in_recovery: true,
         lsn: Lsn(960),
         timeline: Some(Timeline(3)),
     };
-    assert_eq!(status, expected);
-    let api = Api::of(primary()).await;
-    let status = HttpPeers::default().status(&peer(&api, "a"), WITHIN).await.expect("an answer");
+    assert_eq!(position(&mut api, Some(standby())).await.expect("an answer"), expected);
+    let status = position(&mut api, Some(primary())).await.expect("an answer");
     assert_eq!((status.in_recovery, status.lsn), (false, Lsn(83_886_432)));
+    let error = position(&mut api, None).await.unwrap_err().to_string();
+    assert!(error.ends_with("code 503: the loop did not turn in time"), "{error}");
 }

@@ -1,0 +1,203 @@
+//! The agent as a process: configuration, log, ports, threads, signals.
+
+mod journal;
+mod logging;
+mod notify;
+mod ports;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::act::lease::Keeper;
+use crate::agent::{Agent, Ended, Node, Tasks, assemble};
+use crate::api::{self, Access, ApiParts, ApiState};
+use crate::config::{self, Finding, NodeConfig, Severity};
+use crate::dcs::{EtcdStore, StoreError};
+use crate::fence::BoottimeClock;
+use crate::publish::{Events, Metrics};
+use crate::values::Clock;
+use crate::wake::Calls;
+use notify::Notify;
+use ports::{Environment, RealPorts};
+
+/// How often the configured names of etcd members are looked up again, outside the lease's task.
+const LOOK_UP_NAMES_EVERY: Duration = Duration::from_secs(60);
+/// How long a refusal of the credentials is looked for before the agent goes on without an answer.
+const FIRST_CONTACT: Duration = Duration::from_secs(5);
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// When the configuration is wrong, a port is taken, the store refuses the credentials, or the agent
+/// meets something that a person has to mend.
+pub fn run(path: Option<PathBuf>) -> Result<()> {
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
+    logging::start(&config.log).context("the log could not be started")?;
+    info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
+    let environment = Environment::prepare(&config)?;
+    // The listener is bound first: a port that is taken is better known before a server runs.
+    let address = config.restapi.listen.to_string();
+    let listener = std::net::TcpListener::bind(listen_address(&config))
+        .with_context(|| format!("restapi.listen: {address} cannot be listened on"))?;
+    listener.set_nonblocking(true)?;
+    let runtime = one_thread()?;
+    refuse_bad_credentials(&runtime, &environment.store)?;
+    let (metrics, events) = (Metrics::default(), Events::default());
+    let reload = reloader(path, env);
+    let (store, names) = (environment.store.clone(), environment.store.clone());
+    let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
+    let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
+    let Tasks { keeper, mirror, publisher } = tasks;
+    let _keeper = on_a_thread("lease", move || Ok(one_thread()?.block_on(Keeper::run(keeper))))?;
+    let (access, warnings) = Access::of(&config.restapi);
+    for warning in warnings {
+        warn!(warning, "a header cannot be sent");
+    }
+    let (desk, clerk) = api::store_desk();
+    let api = ApiState::new(ApiParts {
+        published,
+        clock: Arc::new(BoottimeClock),
+        calls: calls.clone(),
+        store: desk,
+        metrics,
+        events,
+        access,
+    });
+    let _api = on_a_thread("api", move || {
+        one_thread()?.block_on(async {
+            let listener = TcpListener::from_std(listener)?;
+            tokio::select! {
+                () = api::serve(listener, api) => {}
+                () = clerk.run(store) => {}
+            }
+            Ok(())
+        })
+    })?;
+    let local = tokio::task::LocalSet::new();
+    local.spawn_local(async move { mirror.run().await });
+    local.spawn_local(async move { publisher.run().await });
+    local.spawn_local(async move {
+        loop {
+            names.remember_addresses().await;
+            tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
+        }
+    });
+    let ended = local.block_on(&runtime, turn(agent, calls))?;
+    match ended {
+        Ended::AsTold => {
+            info!("stopped");
+            Ok(())
+        }
+        Ended::WithError(why) => Err(anyhow!(why)),
+    }
+}
+
+async fn turn(agent: Agent<RealPorts>, calls: Calls) -> Result<Ended> {
+    let notify = Notify::from_env();
+    notify.ready();
+    let (signals, mut told) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(signals::pass_on(signals)?);
+    let running = agent.run();
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            ended = &mut running => return Ok(ended),
+            Some(signal) = told.recv() => signals::take(signal, &notify, &calls),
+        }
+    }
+}
+
+/// Reads the configuration; says every finding, and fails if one is an error.
+///
+/// # Errors
+/// When there is no valid configuration.
+pub fn read_config(
+    path: Option<&Path>,
+    env: &BTreeMap<String, String>,
+    say: &mut dyn FnMut(&Finding),
+) -> Result<NodeConfig> {
+    let loaded = config::load(path, env);
+    for finding in &loaded.findings {
+        say(finding);
+    }
+    let errors = loaded.findings.iter().filter(|one| one.severity == Severity::Error).count();
+    match loaded.config {
+        Some(config) if errors == 0 => Ok(config),
+        Some(_) | None => bail!("the configuration is not valid: {errors} error(s), see above"),
+    }
+}
+
+fn reloader(
+    path: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+) -> Box<dyn Fn() -> Option<Arc<NodeConfig>>> {
+    Box::new(move || {
+        let mut say = |finding: &Finding| warn!(%finding, "while reading the files again");
+        match read_config(path.as_deref(), &env, &mut say) {
+            Ok(config) => Some(Arc::new(config)),
+            Err(error) => {
+                warn!(%error, "the configuration in force is kept");
+                None
+            }
+        }
+    })
+}
+
+/// `*` and an empty host mean all addresses.
+fn listen_address(config: &NodeConfig) -> (String, u16) {
+    let listen = &config.restapi.listen;
+    let host = match listen.host.as_str() {
+        "" | "*" => "0.0.0.0",
+        host => host,
+    };
+    (host.to_owned(), listen.port)
+}
+
+/// Wrong credentials do not become right by waiting; a store that is away may come back.
+fn refuse_bad_credentials(runtime: &tokio::runtime::Runtime, store: &EtcdStore) -> Result<()> {
+    use crate::dcs::Store as _;
+    match runtime.block_on(store.read_all(FIRST_CONTACT)) {
+        Ok(_) => Ok(()),
+        Err(error @ StoreError::Denied(_)) => {
+            Err(anyhow::Error::new(error).context("etcd3: the store does not let this agent in"))
+        }
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "etcd does not answer; waiting for it");
+            Ok(())
+        }
+    }
+}
+
+fn one_thread() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.context("the runtime could not be started")
+}
+
+/// Runs something on a thread of its own; what ends it with an error ends the agent.
+fn on_a_thread(
+    name: &'static str,
+    what: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>> {
+    let body = move || {
+        if let Err(error) = what() {
+            tracing::error!(thread = name, error = format!("{error:#}"), "ended");
+            std::process::exit(1);
+        }
+    };
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    spawned.with_context(|| format!("the thread {name} could not be started"))
+}
+
+/// The clock's reading for systemd.
+fn monotonic_micros() -> u64 {
+    u64::try_from(BoottimeClock.now().since_boot().as_micros()).unwrap_or(u64::MAX)
+}

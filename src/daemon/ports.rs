@@ -1,0 +1,101 @@
+//! The real outside world, made from the configuration.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::journal::DiskJournal;
+use crate::act::Ports;
+use crate::act::lease::Fence;
+use crate::agent::{Assembly, first_effective};
+use crate::api::HttpPeers;
+use crate::config::NodeConfig;
+use crate::ctl::etcd_options;
+use crate::dcs::EtcdStore;
+use crate::decide::Journal;
+use crate::fence::{BoottimeClock, DeadlineFence};
+use crate::postgres::LocalServer;
+use crate::publish::{Events, Metrics};
+use crate::values::{Incarnation, LeaseDeadline};
+
+/// etcd, PostgreSQL, HTTP, the disk, and this host's clock.
+pub struct RealPorts;
+
+impl Ports for RealPorts {
+    type Store = EtcdStore;
+    type Server = LocalServer;
+    type Peers = HttpPeers;
+    type JournalFile = DiskJournal;
+    type Fence = DeadlineFence;
+    type Clock = BoottimeClock;
+}
+
+impl Fence for DeadlineFence {
+    fn arm(&self, until: LeaseDeadline) {
+        DeadlineFence::arm(self, until);
+    }
+
+    fn disarm(&self) {
+        DeadlineFence::disarm(self);
+    }
+}
+
+/// What can be made before anything runs.
+pub struct Environment {
+    /// The store.
+    pub store: EtcdStore,
+    server: LocalServer,
+    fence: DeadlineFence,
+    peers: HttpPeers,
+    journal: (DiskJournal, Journal),
+}
+
+impl Environment {
+    /// Makes the ports; nothing is contacted or started yet.
+    ///
+    /// # Errors
+    /// When the configuration names something that is not there or cannot be used.
+    pub fn prepare(config: &Arc<NodeConfig>) -> Result<Self> {
+        let store =
+            EtcdStore::new(etcd_options(&config.etcd, config.key_prefix())).context("etcd3")?;
+        let directory = config.state_dir();
+        let journal = DiskJournal::open(&directory).with_context(|| {
+            format!(
+                "the agent's state directory {} cannot be used; make it writable for this user, or \
+                 set pgbaton.state_dir",
+                directory.display()
+            )
+        })?;
+        let server = LocalServer::new(config, first_effective(config)).context("postgresql")?;
+        let fence = DeadlineFence::start(server.fence_target()).context("the fence")?;
+        let peers = HttpPeers::of(config);
+        Ok(Self { store, server, fence, peers, journal })
+    }
+
+    /// The parts of the agent.
+    pub fn into_assembly(
+        self,
+        config: &Arc<NodeConfig>,
+        reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
+        metrics: Metrics,
+        events: Events,
+    ) -> Assembly<RealPorts> {
+        let (journal_file, journal) = self.journal;
+        Assembly {
+            config: Arc::clone(config),
+            reload,
+            incarnation: Incarnation(rand::random()),
+            journal,
+            nonces: Box::new(rand::random),
+            lease_store: self.store.separate(),
+            store: self.store,
+            server: self.server,
+            peers: self.peers,
+            journal_file,
+            fence: self.fence,
+            clock: BoottimeClock,
+            metrics,
+            events,
+        }
+    }
+}
