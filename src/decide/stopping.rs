@@ -14,7 +14,7 @@ pub fn stop_if_asked(view: &View) -> Option<Decision> {
     if let Some(job) = view.job {
         let slow = matches!(job.kind, JobKind::Copy | JobKind::Bootstrap | JobKind::Rewind);
         if !slow {
-            return Some(Decision::wait(Reason::plain("stop: finish what is under way first")));
+            return Some(Decision::wait(Reason::with("busy", "finishing before the stop")));
         }
     }
     let leads = matches!(view.seat, Seat::Mine(_));
