@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("decide", &["values", "cluster", "config", "mutants"]),
     ("wake", &["values", "cluster", "config"]),
     ("dcs", &["values", "cluster", "config", "mutants"]),
-    ("postgres", &["values", "cluster", "config", "mutants"]),
+    ("postgres", &["values", "cluster", "config", "mutants", "fence"]),
     (
         // `publish` for its counters alone.
         "observe",
@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("publish", &["values", "cluster", "config", "decide", "postgres", "wake"]),
-    ("fence", &["values", "config", "postgres", "mutants"]),
+    ("fence", &["values", "mutants"]),
     (
         // `observe` for the port to the peers, which its client is.
         "api",
