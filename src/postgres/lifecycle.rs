@@ -29,8 +29,10 @@ impl LocalServer {
         if self.find_running().await?.is_some() {
             return Err(ServerError::NotPossible("the server runs already".into()));
         }
-        let kills = self.target.kills();
-        self.end_orphans().await?;
+        let mut kills = self.target.kills();
+        if self.end_orphans().await? {
+            kills += 1;
+        }
         let settings = self.settings();
         let source = match start_as {
             StartAs::Standby(Some(upstream)) => {
@@ -42,27 +44,32 @@ impl LocalServer {
         let arguments = self.postmaster_arguments(&settings, is_standby).await?;
         self.prepare_files(&settings, &source, is_standby).await?;
         self.set_source(source);
+        let fenced = || ServerError::Ended("it was fenced while it was being started".into());
+        if self.target.kills() != kills {
+            return Err(fenced());
+        }
         let postmaster = self.launch(arguments).await?;
         if self.target.kills() != kills {
-            // A fence that came in between may have missed the new process.
+            // The fence may have missed the new process.
             self.kill_now().await;
-            return Err(ServerError::Ended("it was fenced while it was being started".into()));
+            return Err(fenced());
         }
         self.wait_until_it_answers(&postmaster).await?;
         self.call_back(Event::Start, if is_standby { Role::Replica } else { Role::Primary });
         Ok(())
     }
 
-    /// Backends can outlive their postmaster, and nothing can be started beside them.
-    async fn end_orphans(&self) -> Result<(), ServerError> {
+    /// Backends can outlive their postmaster, and nothing can be started beside them. Returns whether
+    /// there was anything to kill.
+    async fn end_orphans(&self) -> Result<bool, ServerError> {
         let target = self.target.clone();
         if blocking(move || Ok(target.living().is_empty())).await? {
-            return Ok(());
+            return Ok(false);
         }
         let killed = self.kill_now().await;
         tracing::warn!(processes = killed.processes, "killed what an earlier server left behind");
         if killed.all_gone {
-            return Ok(());
+            return Ok(true);
         }
         Err(ServerError::NotPossible(
             "processes of an earlier server hang in the kernel; nothing can be started before they \

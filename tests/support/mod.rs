@@ -10,6 +10,7 @@ pub mod machine;
 pub mod memory_store;
 pub mod network;
 pub mod node;
+pub mod postgres;
 pub mod processes;
 pub mod report;
 pub mod rest;
