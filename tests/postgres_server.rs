@@ -315,10 +315,21 @@ async fn a_server_that_runs_already_is_found_and_is_not_disturbed() {
     assert!(!second.server.configure(&settings(&second.node)).await.unwrap(), "nothing changed");
     let mut changed = settings(&second.node);
     changed.parameters.insert("work_mem".into(), "7MB".into());
+    changed.parameters.insert("wal_buffers".into(), "1MB".into());
     changed.parameters.insert("max_connections".into(), "120".into());
+    for (name, value) in &mut changed.command_line {
+        if name == "max_connections" {
+            *value = "120".into();
+        }
+    }
     assert!(second.server.configure(&changed).await.unwrap());
-    let in_force = |state: &State| primary_timeline(state);
-    second.until("a primary", in_force).await;
+    let expected = [("max_connections", "100", "120"), ("wal_buffers", "512kB", "1MB")];
+    let expected = expected.map(|(name, old, new)| (name.into(), old.into(), new.into()));
+    let started = Instant::now();
+    while second.look().await.pending_restart != expected {
+        let found = second.look().await.pending_restart;
+        assert!(started.elapsed() < BOUND, "pending restart: {found:?}");
+    }
     let client = second.client().await;
     let row = client.query_one("SELECT current_setting('work_mem')", &[]).await.unwrap();
     assert_eq!(row.get::<_, String>(0), "7MB");
@@ -398,4 +409,124 @@ async fn a_directory_that_no_server_can_use_says_what_to_do() {
     fs::write(data_dir.join("PG_VERSION"), "9\n").unwrap();
     let why = unusable(a.look().await.state);
     assert!(why.contains("belongs to PostgreSQL 9"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_gets_no_less_than_its_primary_and_its_own_configuration() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let elsewhere = format!("  config_dir: {}", site.folder_of("b").join("conf").display());
+    let (a, b) = (site.server("a", 1), site.server_with("b", 2, &elsewhere));
+    support::machine::make_dir(&site.folder_of("b").join("conf"));
+    let mut more = settings(&a.node);
+    more.command_line.retain(|(name, _)| name != "max_connections");
+    more.command_line.push(("max_connections".into(), "150".into()));
+    a.server.configure(&more).await.unwrap();
+    a.bootstrap().await;
+    a.run("ALTER SYSTEM SET recovery_min_apply_delay = '1h'").await;
+    a.run("ALTER SYSTEM SET work_mem = '9MB'").await;
+    b.join(&a).await;
+    a.run("CREATE TABLE t (n int)").await;
+    b.catches_up_with(&a).await;
+    assert_eq!(b.rows().await, 0, "the delay of another server is not in force");
+    let raised = ("max_connections".to_owned(), "150".to_owned(), "100".to_owned());
+    assert_eq!(b.look().await.pending_restart, [raised]);
+    let client = b.client().await;
+    let row = client
+        .query_one("SELECT current_setting('config_file'), current_setting('work_mem')", &[])
+        .await
+        .unwrap();
+    assert!(row.get::<_, String>(0).starts_with(&*b.node.postgresql.config_dir.to_string_lossy()));
+    assert_eq!(row.get::<_, String>(1), "9MB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_users_are_told_what_happened() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let told = site.folder_of("a").join("told");
+    let lines = format!(
+        "  callbacks: {{on_start: \"sh -c 'echo $0 $@ >> {told}'\", on_stop: \"sh -c 'echo $0 $@ >> {told}'\"}}",
+        told = told.display()
+    );
+    let mut a = site.server_with("a", 1, &lines);
+    let said = site.folder_of("a").join("said");
+    let script = format!("echo \"$1\" > {}; cat \"$PGPASSFILE\" > /dev/null", said.display());
+    let command = ["sh", "-c", script.as_str(), "post"].map(str::to_owned);
+    a.node.bootstrap.as_mut().unwrap().post_bootstrap = Some(command.to_vec());
+    a.server = pgbaton::postgres::LocalServer::new(&a.node, settings(&a.node)).unwrap();
+    a.bootstrap().await;
+    let conninfo = fs::read_to_string(&said).unwrap();
+    assert!(conninfo.contains(&format!("port={} dbname=postgres", a.address.port())), "{conninfo}");
+    a.stop().await;
+    let started = Instant::now();
+    let expected = "on_start primary test\non_stop primary test\n";
+    while fs::read_to_string(&told).unwrap_or_default() != expected {
+        let found = fs::read_to_string(&told);
+        assert!(started.elapsed() < BOUND, "told: {found:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_are_made_once_and_only_idle_ones_are_dropped() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let (a, b) = pair(&site).await;
+    let names = ["b", "c", "d"].map(str::to_owned);
+    a.server.arrange_slots(&names, &[]).await.unwrap();
+    a.server.arrange_slots(&names, &[]).await.unwrap();
+    a.server.arrange_slots(&[], &["b".to_owned(), "d".to_owned()]).await.unwrap();
+    let State::Primary(facts) = a.look().await.state else { panic!("no primary") };
+    assert_eq!(facts.slots, ["b", "c"], "a standby streams from b");
+    b.streams().await;
+    // A standby that may lead soon has the members' slots before it is promoted.
+    b.server.arrange_slots(&names, &[]).await.unwrap();
+    let State::Standby(facts) = b.look().await.state else { panic!("no standby") };
+    assert_eq!(facts.slots, names);
+}
+
+/// The parts that differ between releases: what a look asks, the end of the log, promotion over a burnt
+/// timeline, recovery, rewind.
+async fn lives(version: Postgres) {
+    let site = Site::new(version);
+    let (a, b) = pair(&site).await;
+    a.run("INSERT INTO t VALUES (1)").await;
+    b.catches_up_with(&a).await;
+    b.server.settle(BOUND).await.unwrap();
+    a.run("INSERT INTO t SELECT generate_series(1, 500)").await;
+    a.server.kill().await;
+    b.server.burn_timelines(Timeline(1), &[Timeline(2)]).await.unwrap();
+    assert_eq!(b.server.promote(BOUND).await.unwrap().timeline, Timeline(3));
+    b.server.checkpoint(BOUND).await.unwrap();
+    let upstream = b.upstream_of(&a).await;
+    a.server.recover_alone().await.unwrap();
+    a.server.rewind(&upstream).await.unwrap();
+    a.server.start(&StartAs::Standby(Some(upstream)), BOUND).await.unwrap();
+    a.streams().await;
+    a.catches_up_with(&b).await;
+    assert_eq!(a.rows().await, 1);
+    let State::Standby(standby) = a.look().await.state else { panic!("no standby") };
+    assert_eq!(standby.timeline, Timeline(3));
+    b.stop().await;
+    let State::Down(control) = b.look().await.state else { panic!("it did not stop") };
+    let end = control.end;
+    let everything =
+        a.until("the last record", |state| received(state).filter(|lsn| *lsn >= end)).await;
+    assert_eq!(everything, end);
+    // Nothing streams now: the timeline comes from the replication protocol.
+    let State::Standby(standby) = a.look().await.state else { panic!("no standby") };
+    assert_eq!(standby.timeline, Timeline(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_16_lives() {
+    let _turn = Turn::wait();
+    lives(Postgres::V16).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_18_lives() {
+    let _turn = Turn::wait();
+    lives(Postgres::V18).await;
 }

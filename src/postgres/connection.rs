@@ -61,7 +61,7 @@ impl Session {
 pub(super) fn local_host(listen_addresses: &str) -> String {
     let addresses: Vec<&str> = listen_addresses.split(',').map(str::trim).collect();
     let is_any = |address: &&str| matches!(*address, "*" | "0.0.0.0" | "127.0.0.1");
-    if addresses.iter().any(|address| is_any(address)) {
+    if addresses.iter().any(is_any) {
         return "127.0.0.1".to_owned();
     }
     match addresses.first() {

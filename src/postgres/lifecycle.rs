@@ -36,7 +36,8 @@ impl LocalServer {
         let settings = self.settings();
         let source = match start_as {
             StartAs::Standby(Some(upstream)) => {
-                self.place.source_at(Some(upstream), self.major(), &settings.database)
+                let major = self.major().await?;
+                self.place.source_at(Some(upstream), major, &settings.database)
             }
             StartAs::Primary | StartAs::Standby(None) => Source::default(),
         };
@@ -55,7 +56,7 @@ impl LocalServer {
             return Err(fenced());
         }
         self.wait_until_it_answers(&postmaster).await?;
-        self.call_back(Event::Start, if is_standby { Role::Replica } else { Role::Primary });
+        self.run_callback(Event::Start, if is_standby { Role::Replica } else { Role::Primary });
         Ok(())
     }
 
@@ -111,19 +112,17 @@ impl LocalServer {
         is_standby: bool,
     ) -> Result<Vec<(String, String)>, ServerError> {
         let mut arguments = settings.command_line.clone();
-        let mut raised = Vec::new();
         if is_standby {
             for (name, least) in self.read_control_data().await?.least_on_a_standby() {
                 let Some((_, value)) = arguments.iter_mut().find(|(given, _)| given == name) else {
                     continue;
                 };
                 if value.parse::<i64>().is_ok_and(|wanted| wanted < least) {
-                    let wanted = std::mem::replace(value, least.to_string());
-                    raised.push((name.to_owned(), least.to_string(), wanted));
+                    tracing::info!(name, wanted = *value, least, "raised for a standby");
+                    *value = least.to_string();
                 }
             }
         }
-        self.set_raised(raised);
         arguments.push(("config_file".to_owned(), self.place.conf().to_string_lossy().into()));
         Ok(arguments)
     }
@@ -181,7 +180,7 @@ impl LocalServer {
 
     pub(super) async fn shut_down(&self, mode: StopMode) -> Result<(), ServerError> {
         let Some(running) = self.find_running().await? else { return Ok(()) };
-        let role = self.role_by_files();
+        let role = self.role_by_files().await;
         self.set_stops(true);
         let signal = match mode {
             StopMode::Fast => Signal::INT,
@@ -195,7 +194,7 @@ impl LocalServer {
         }
         running.ended().await;
         self.running();
-        self.call_back(Event::Stop, role);
+        self.run_callback(Event::Stop, role);
         Ok(())
     }
 
@@ -243,7 +242,7 @@ impl LocalServer {
             return Ok(false);
         }
         self.reload(&running)?;
-        self.call_back(Event::Reload, self.role_by_files());
+        self.run_callback(Event::Reload, self.role_by_files().await);
         Ok(true)
     }
 
@@ -278,13 +277,10 @@ impl LocalServer {
     }
 
     /// What the server is by the files that it starts from.
-    fn role_by_files(&self) -> Role {
-        let is_standby = self.place.data_dir.join("standby.signal").exists();
-        if is_standby { Role::Replica } else { Role::Primary }
-    }
-
-    fn call_back(&self, event: Event, role: Role) {
-        self.run_callback(event, role);
+    async fn role_by_files(&self) -> Role {
+        let path = self.place.data_dir.join("standby.signal");
+        let is_standby = blocking(move || Ok(path.exists())).await;
+        if is_standby.unwrap_or(false) { Role::Replica } else { Role::Primary }
     }
 
     /// Runs the configured command of an event, beside everything else. The server does so itself when

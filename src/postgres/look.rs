@@ -10,13 +10,13 @@ use super::facts::{self, Answer, AskError, Facts, ancestors_from_file};
 use super::files::{self, blocking};
 use super::place::{Place, Unfinished};
 use super::port::{Control, Look, ServerError, StandbyFacts, State};
-use super::process::PidFile;
+use super::process::{PidFile, Postmaster};
 use super::programs::Run;
 use super::server::LocalServer;
 use super::spawner;
 use super::watch::{ControlKey, Line};
 use crate::cluster::Ancestor;
-use crate::config::Program;
+use crate::config::{EffectivePostgresql, Program};
 use crate::values::Timeline;
 
 impl From<State> for Look {
@@ -43,17 +43,17 @@ impl LocalServer {
 
     async fn look_now(&self) -> Look {
         match self.find_running().await {
-            Ok(Some(_)) => self.ask_running().await,
+            Ok(Some(running)) => self.ask_running(&running).await,
             Ok(None) => self.look_at_files().await.into(),
             Err(error) => State::Unusable(error.to_string()).into(),
         }
     }
 
-    async fn ask_running(&self) -> Look {
+    async fn ask_running(&self, running: &Postmaster) -> Look {
         match self.ask().await {
             Ok(answer) => {
                 self.watch.has_answered();
-                self.understand(answer).await
+                self.understand(answer, running).await
             }
             Err(error) => {
                 self.watch.drop_line();
@@ -113,7 +113,7 @@ impl LocalServer {
     }
 
     /// Completes an answer by what only files and the replication protocol tell.
-    async fn understand(&self, answer: Answer) -> Look {
+    async fn understand(&self, answer: Answer, running: &Postmaster) -> Look {
         let state = match answer.facts {
             Facts::Primary(mut primary) => {
                 primary.ancestors = self.ancestors(primary.position.timeline).await;
@@ -125,8 +125,15 @@ impl LocalServer {
                 State::Standby(standby)
             }
         };
-        let mut pending_restart = answer.pending_restart;
-        pending_restart.extend(self.raised());
+        let mut pending_restart = overridden(&self.settings(), running);
+        let is_told = |name: &String, told: &[(String, String, String)]| {
+            told.iter().any(|(known, ..)| known == name)
+        };
+        for one in answer.pending_restart {
+            if !is_told(&one.0, &pending_restart) {
+                pending_restart.push(one);
+            }
+        }
         let (started_at_micros, version) = (Some(answer.started_at_micros), Some(answer.version));
         Look { state, started_at_micros, version, pending_restart }
     }
@@ -222,6 +229,16 @@ impl LocalServer {
         self.watch.keep_major_of(&program, major);
         Some(major)
     }
+}
+
+/// Settings of the command line that are wanted otherwise by now. The server does not know of these.
+fn overridden(wanted: &EffectivePostgresql, running: &Postmaster) -> Vec<(String, String, String)> {
+    let in_force = |name: &String| running.settings.iter().find(|(known, _)| known == name);
+    let differ = wanted.command_line.iter().filter_map(|(name, wanted)| {
+        let (_, in_force) = in_force(name)?;
+        (in_force != wanted).then(|| (name.clone(), in_force.clone(), wanted.clone()))
+    });
+    differ.collect()
 }
 
 async fn connect(access: &Access) -> Result<Line, tokio_postgres::Error> {

@@ -73,7 +73,10 @@ impl LocalServer {
         let place = self.place.clone();
         blocking(move || place.write_pgpass()).await?;
         let account = &self.place.accounts.replication;
-        let programs_major = self.major_of_programs().await.unwrap_or_else(|| self.major());
+        let programs_major = match self.major_of_programs().await {
+            Some(major) => major,
+            None => self.major().await?,
+        };
         let conninfo = self.place.conninfo_to(source, account, programs_major).into_text();
         let run = Run::new(self.settings().program(Program::PgBasebackup))
             .arg("--pgdata")

@@ -128,21 +128,27 @@ impl Place {
         let base = self.config_dir.join(name);
         self.bring_back(name, &base)?;
         if !base.exists() {
-            let original = files::read(&self.conf())?;
-            let original = original.filter(|text| !configuration::is_generated(text));
+            let mut original = None;
+            for path in [self.conf(), self.data_dir.join("postgresql.conf")] {
+                let found = files::read(&path)?;
+                original = original.or(found.filter(|text| !configuration::is_generated(text)));
+            }
             files::write(&base, original.as_deref().unwrap_or_default(), self.manner())?;
         }
         self.save(name, &base)?;
         Ok(name.to_owned())
     }
 
-    /// Brings a file back from its copy in the data directory, which a clone carries along.
+    /// Brings a file back from its copy in the data directory, which a clone carries along; else what
+    /// the source of the clone, or `initdb`, has there itself.
     fn bring_back(&self, name: &str, path: &Path) -> Result<(), ServerError> {
         if path.exists() {
             return self.save(name, path);
         }
-        if let Some(copy) = files::read(&self.backup_of(name))? {
-            files::write(path, &copy, self.manner())?;
+        for copy in [self.backup_of(name), self.data_dir.join(name)] {
+            if let Some(text) = files::read(&copy)? {
+                return files::write(path, &text, self.manner()).map(drop);
+            }
         }
         Ok(())
     }

@@ -21,6 +21,8 @@ use crate::fence::{self, Process};
 pub(super) struct Postmaster {
     /// Who it is.
     pub process: Process,
+    /// The settings on its command line, which no file and no reload changes: name and value.
+    pub settings: Vec<(String, String)>,
     handle: AsyncFd<OwnedFd>,
     child: Mutex<Option<Child>>,
     log: Option<Arc<LogTail>>,
@@ -47,8 +49,10 @@ impl Postmaster {
         let process = Process::read(pid).ok_or_else(none)?;
         // SAFETY: an `OwnedFd` is one open descriptor until it is dropped, and the `AsyncFd` owns it.
         let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE)? };
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let settings = settings_in(&arguments);
         let (child, status) = (Mutex::new(None), Mutex::new(None));
-        Ok(Self { process, handle, child, log: None, status })
+        Ok(Self { process, settings, handle, child, log: None, status })
     }
 
     /// The server that `postmaster.pid` tells of, if that very process is there: it runs the server's
@@ -118,6 +122,16 @@ impl Postmaster {
     }
 }
 
+/// The `--name=value` among the arguments of a process.
+fn settings_in(arguments: &[u8]) -> Vec<(String, String)> {
+    let texts = arguments.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let pairs = texts.filter_map(|text| {
+        let (name, value) = text.strip_prefix("--")?.split_once('=')?;
+        Some((name.replace('-', "_"), value.to_owned()))
+    });
+    pairs.collect()
+}
+
 /// What `postmaster.pid` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PidFile {
@@ -152,6 +166,13 @@ mod tests {
         assert_eq!(PidFile::parse("4711\n/data\n").unwrap().status, "");
         assert_eq!(PidFile::parse("-4711\n/data\n"), None);
         assert_eq!(PidFile::parse(""), None);
+    }
+
+    #[test]
+    fn settings_on_the_command_line_are_read() {
+        let read = settings_in(b"/bin/postgres\0-D\0/data\0--port=5432\0--cluster-name=a=b\0");
+        let expected = [("port", "5432"), ("cluster_name", "a=b")];
+        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     #[tokio::test]

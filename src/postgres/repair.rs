@@ -59,7 +59,8 @@ impl LocalServer {
                 said.push(line.to_owned());
             }
         };
-        let done = self.programs.run_telling(self.rewind_program(source), tell).await;
+        let program = self.rewind_program(source, self.major().await?);
+        let done = self.programs.run_telling(program, tell).await;
         for line in said.into_inner().unwrap_or_default().iter().filter(|line| is_news(line)) {
             tracing::info!("{line}");
         }
@@ -76,9 +77,8 @@ impl LocalServer {
         done.map(drop).and(ready)
     }
 
-    fn rewind_program(&self, source: &Upstream) -> Run {
+    fn rewind_program(&self, source: &Upstream, major: u32) -> Run {
         let settings = self.settings();
-        let major = self.major();
         let account = self.place.accounts.for_rewind();
         let conninfo = self
             .place

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::callbacks::CallbackRunner;
 use super::configuration::Source;
 use super::connection::{Access, Session};
-use super::files::blocking;
+use super::files::{self, blocking};
 use super::place::Place;
 use super::port::{
     CopyProgress, Killed, Look, Promoted, Server, ServerError, Settled, StartAs, StopMode, Upstream,
@@ -44,8 +44,6 @@ struct Shared {
     /// Where the server is to get its log; `None` while what a found server was told still stands.
     source: Option<Source>,
     postmaster: Option<Arc<Postmaster>>,
-    /// Settings that were raised to what the control file asks of a standby: name, in force, wanted.
-    raised: Vec<(String, String, String)>,
     stops: bool,
 }
 
@@ -65,13 +63,8 @@ impl LocalServer {
             .map_err(|error| impossible("the agent cannot become a subreaper", error.into()))?;
         let spawner = Spawner::new().map_err(|error| impossible("no thread", error))?;
         let target = Arc::new(Target::new(place.real_data_dir(), &program_name(&settings)));
-        let shared = Shared {
-            settings: Arc::new(settings),
-            source: None,
-            postmaster: None,
-            raised: Vec::new(),
-            stops: false,
-        };
+        let shared =
+            Shared { settings: Arc::new(settings), source: None, postmaster: None, stops: false };
         Ok(Self {
             programs: Programs { spawner, owner: place.owner },
             callbacks: CallbackRunner::new(place.scope.clone()),
@@ -106,14 +99,6 @@ impl LocalServer {
 
     pub(super) fn set_source(&self, source: Source) {
         self.shared().source = Some(source);
-    }
-
-    pub(super) fn raised(&self) -> Vec<(String, String, String)> {
-        self.shared().raised.clone()
-    }
-
-    pub(super) fn set_raised(&self, raised: Vec<(String, String, String)>) {
-        self.shared().raised = raised;
     }
 
     /// Whether this agent has told the running server to stop.
@@ -175,9 +160,10 @@ impl LocalServer {
     }
 
     /// The major version of the data directory, as far as it tells.
-    pub(super) fn major(&self) -> u32 {
-        let told = std::fs::read_to_string(self.place.data_dir.join("PG_VERSION"));
-        told.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(OLDEST_MAJOR)
+    pub(super) async fn major(&self) -> Result<u32, ServerError> {
+        let path = self.place.data_dir.join("PG_VERSION");
+        let told = blocking(move || files::read(&path)).await?;
+        Ok(told.and_then(|text| text.trim().parse().ok()).unwrap_or(OLDEST_MAJOR))
     }
 }
 

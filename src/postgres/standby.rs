@@ -68,7 +68,7 @@ impl LocalServer {
     ) -> Result<(), ServerError> {
         let running = self.running_or_refuse("following another upstream").await?;
         let database = &self.settings().database;
-        let source = self.place.source_at(upstream, self.major(), database);
+        let source = self.place.source_at(upstream, self.major().await?, database);
         self.turn_to(source, &running).await
     }
 
