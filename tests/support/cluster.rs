@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,16 +12,17 @@ use super::etcd::{Etcd, EtcdSettings};
 use super::ledger::Ledger;
 use super::machine::{OwnAddress, Postgres, Turn, give_away, make_dir};
 use super::network::Network;
-use super::node::{Node, POSTGRESQL_PORT, REST_PORT};
+use super::node::{Agent, Node, POSTGRESQL_PORT, REST_PORT};
 use super::processes;
 use super::sql::{REPLICATION_PASSWORD, REWIND_PASSWORD, SUPERUSER_PASSWORD};
-use super::wait::{wait_for, wait_until};
+use super::wait::{STEP, wait_for, wait_until};
 
 /// How long a cluster may take to come up, on a busy machine.
 pub const START_BOUND: Duration = Duration::from_secs(60);
 
 /// How a cluster is to be.
 pub struct Plan {
+    pub agent: Agent,
     pub nodes: usize,
     pub etcd_members: usize,
     /// Seconds.
@@ -37,6 +38,7 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Plan {
         Plan {
+            agent: Agent::Pgbaton,
             nodes: 3,
             etcd_members: 1,
             ttl: 3,
@@ -111,7 +113,8 @@ impl Cluster {
         let dir = self.dir.path().join(&name);
         make_dir(&dir);
         let config = self.node_config(&name, ip, &dir.display().to_string());
-        self.nodes.push(Node { name, ip, config, dir, namespace, child: None });
+        let agent = self.plan.agent;
+        self.nodes.push(Node { agent, name, ip, config, dir, namespace, child: None });
     }
 
     fn node_config(&self, name: &str, ip: IpAddr, dir: &str) -> Value {
@@ -211,15 +214,14 @@ impl Cluster {
     /// The same, of some nodes.
     #[track_caller]
     pub fn wait_until_these_are_whole(&self, nodes: &[usize], bound: Duration) -> usize {
-        let mut seen = String::new();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         loop {
-            match self.whole(nodes) {
+            let why = match self.whole(nodes) {
                 Ok(leader) => return leader,
-                Err(why) => seen = why,
-            }
-            assert!(started.elapsed() < bound, "not whole within {bound:?}: {seen}");
-            std::thread::sleep(super::wait::STEP);
+                Err(why) => why,
+            };
+            assert!(started.elapsed() < bound, "not whole within {bound:?}: {why}");
+            std::thread::sleep(STEP);
         }
     }
 

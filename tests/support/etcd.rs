@@ -14,6 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::wait::wait_for;
+
 const START_BOUND: Duration = Duration::from_secs(30);
 
 /// How the cluster is to be, besides its size.
@@ -127,6 +129,15 @@ impl Etcd {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
+    /// The member that leads, once there is one.
+    pub fn leader(&self) -> usize {
+        let leads = |index: &usize| {
+            let answer = ask(self.members[*index].metrics, "/metrics");
+            answer.is_ok_and(|text| text.contains("\netcd_server_is_leader 1"))
+        };
+        wait_for("etcd has a leader", START_BOUND, || (0..self.members.len()).find(leads))
+    }
+
     /// Kills a member, which keeps its data, and waits until it is gone.
     pub fn kill(&mut self, index: usize) {
         let mut child = self.members[index].child.take().expect("a running member");
@@ -233,15 +244,16 @@ fn die_with_this_thread(command: &mut Command) {
 
 /// Asks the member's own health check, which wants a leader.
 fn is_healthy(metrics: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&metrics, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.contains(r#""health":"true""#))
+    ask(metrics, "/health").is_ok_and(|answer| answer.contains(r#""health":"true""#))
+}
+
+fn ask(metrics: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&metrics, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 impl TlsFiles {

@@ -23,8 +23,9 @@ const CONNECT_BOUND: Duration = Duration::from_millis(300);
 /// How long a write may take before its client gives it up.
 const WRITE_BOUND: Duration = Duration::from_secs(2);
 
-const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS ledger (node int, seq bigint, PRIMARY KEY (node, seq))";
+/// A ledger begins empty.
+const TABLE: &str = "DROP TABLE IF EXISTS ledger; \
+     CREATE TABLE ledger (node int, seq bigint, PRIMARY KEY (node, seq))";
 /// Each acknowledgement carries the timeline that it was written on.
 const WRITE: &str = "INSERT INTO ledger (node, seq) VALUES ($1, $2) RETURNING \
      ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";

@@ -26,9 +26,37 @@ pub const REST_PORT: u16 = 18_008;
 /// How long an agent that was told to stop may take before the test fails.
 pub const STOP_BOUND: Duration = Duration::from_secs(30);
 
+/// What keeps a server: the program under test, or the one that its figures are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    Pgbaton,
+    /// In a virtual environment that `scripts/fetch-patroni` makes.
+    Patroni,
+}
+
+impl Agent {
+    fn command(self, file: &Path) -> Command {
+        let mut command = match self {
+            Agent::Pgbaton => Command::new(binary()),
+            Agent::Patroni => {
+                let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+                let program = root.join("target/patroni-venv/bin/patroni");
+                assert!(program.exists(), "no Patroni: run scripts/fetch-patroni");
+                Command::new(program)
+            }
+        };
+        if self == Agent::Pgbaton {
+            command.arg("run");
+        }
+        command.arg(file);
+        command
+    }
+}
+
 /// One node.
 #[derive(Debug)]
 pub struct Node {
+    pub agent: Agent,
     pub name: String,
     pub ip: IpAddr,
     /// What its file will say; a change counts from the next start or reload.
@@ -84,15 +112,17 @@ impl Node {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_path());
         let log = log.expect("a log file");
-        let mut command = self.command();
-        command.arg("run").arg(self.file());
+        let mut command = self.in_its_place(self.agent.command(&self.file()));
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);
         self.child = Some(command.spawn().expect("the program that was built for this test"));
     }
 
     /// The built program, to be run as this node would.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        self.in_its_place(Command::new(binary()))
+    }
+
+    fn in_its_place(&self, mut command: Command) -> Command {
         command.current_dir(&self.dir).stdin(Stdio::null());
         // What is set in the shell for other servers must not reach ours.
         for (name, _) in std::env::vars_os() {
