@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
 use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain};
-use crate::cluster::Look;
+use crate::cluster::{Look, Role, State};
 use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{Decision, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::postgres::{CopyProgress, Server};
@@ -54,6 +54,7 @@ pub struct Agent<P: Ports> {
     activity: Activity,
     look: Arc<Look>,
     looked_at: Monotonic,
+    role: Option<Role>,
     copy: Option<CopyProgress>,
     appointment: Option<Monotonic>,
     position_asked: Vec<oneshot::Sender<()>>,
@@ -92,6 +93,7 @@ impl<P: Ports> Agent<P> {
             activity,
             look: Arc::new(Look::none()),
             looked_at: Monotonic::ZERO,
+            role: None,
             copy: None,
             appointment: None,
             position_asked: Vec::new(),
@@ -150,7 +152,7 @@ impl<P: Ports> Agent<P> {
     }
 
     fn server_just_ended(&self) -> bool {
-        !matches!(self.look.state, crate::cluster::State::Down(_))
+        !matches!(self.look.state, State::Down(_))
     }
 
     fn take_call(&mut self, call: Call) -> Wake {
@@ -229,6 +231,7 @@ impl<P: Ports> Agent<P> {
         self.look = Arc::new(self.inlets.context.server.look(within).await);
         self.looked_at = self.now();
         self.inlets.pulse.beat(self.looked_at);
+        self.tell_a_change_of_role();
         self.take_notes();
         let view = self.view();
         self.inlets.metrics.turn("observe", self.now().since(started));
@@ -244,6 +247,22 @@ impl<P: Ports> Agent<P> {
             let _ = answer.send(());
         }
         self.inlets.metrics.turn("publish", self.now().since(published_at));
+    }
+
+    /// A server that answers in another part than the last time it answered has changed its role.
+    fn tell_a_change_of_role(&mut self) {
+        let role = match self.look.state {
+            State::Primary(_) => Role::Primary,
+            State::Standby(_) => Role::Replica,
+            _ => return,
+        };
+        let before = self.role.replace(role);
+        if before == Some(Role::Primary) && role == Role::Replica {
+            self.inlets.metrics.demotion(self.activity.reason.label);
+        }
+        if before.is_some_and(|before| before != role) {
+            self.inlets.context.server.role_changed(role);
+        }
     }
 
     fn take_notes(&mut self) {

@@ -1,5 +1,6 @@
 //! The agent as a process: configuration, log, ports, threads, signals.
 
+mod advice;
 mod journal;
 mod logging;
 mod notify;
@@ -18,9 +19,10 @@ use tracing::{info, warn};
 
 use crate::act::lease::Keeper;
 use crate::agent::{Agent, Ended, Node, Tasks, assemble};
-use crate::api::{self, Access, ApiParts, ApiState};
+use crate::api::{self, Access, ApiParts, ApiState, RestCall};
+use crate::cluster::Cluster;
 use crate::config::{self, Finding, NodeConfig, Severity};
-use crate::dcs::{EtcdStore, StoreError};
+use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
 use crate::fence::BoottimeClock;
 use crate::publish::{Events, Metrics};
 use crate::values::Clock;
@@ -33,6 +35,9 @@ const LOOK_UP_NAMES_EVERY: Duration = Duration::from_secs(60);
 /// How long a refusal of the credentials is looked for before the agent goes on without an answer.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
+/// How long an agent of the same name may take to show itself.
+const NAMESAKE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
 /// Runs the agent until it is told to stop.
 ///
 /// # Errors
@@ -44,27 +49,30 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     logging::start(&config.log).context("the log could not be started")?;
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
-    // The listener is bound first: a port that is taken is better known before a server runs.
+    let runtime = one_thread()?;
+    runtime.block_on(first_contact(&environment.store, &config))?;
+    // The listener is bound before anything runs, a port that is taken included.
     let address = config.restapi.listen.to_string();
     let listener = std::net::TcpListener::bind(listen_address(&config))
         .with_context(|| format!("restapi.listen: {address} cannot be listened on"))?;
     listener.set_nonblocking(true)?;
-    let runtime = one_thread()?;
-    refuse_bad_credentials(&runtime, &environment.store)?;
     let (metrics, events) = (Metrics::default(), Events::default());
     let reload = reloader(path, env);
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
     let Tasks { keeper, mirror, publisher } = tasks;
-    let _keeper = on_a_thread("lease", move || Ok(one_thread()?.block_on(Keeper::run(keeper))))?;
+    let _keeper = on_a_thread("lease", move || {
+        one_thread()?.block_on(Keeper::run(keeper));
+        Ok(())
+    })?;
     let (access, warnings) = Access::of(&config.restapi);
     for warning in warnings {
         warn!(warning, "a header cannot be sent");
     }
     let (desk, clerk) = api::store_desk();
     let api = ApiState::new(ApiParts {
-        published,
+        published: published.clone(),
         clock: Arc::new(BoottimeClock),
         calls: calls.clone(),
         store: desk,
@@ -85,6 +93,7 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let local = tokio::task::LocalSet::new();
     local.spawn_local(async move { mirror.run().await });
     local.spawn_local(async move { publisher.run().await });
+    local.spawn_local(advice::warn_about(names.clone(), published));
     local.spawn_local(async move {
         loop {
             names.remember_addresses().await;
@@ -162,11 +171,11 @@ fn listen_address(config: &NodeConfig) -> (String, u16) {
     (host.to_owned(), listen.port)
 }
 
-/// Wrong credentials do not become right by waiting; a store that is away may come back.
-fn refuse_bad_credentials(runtime: &tokio::runtime::Runtime, store: &EtcdStore) -> Result<()> {
-    use crate::dcs::Store as _;
-    match runtime.block_on(store.read_all(FIRST_CONTACT)) {
-        Ok(_) => Ok(()),
+/// Wrong credentials do not become right by waiting, nor does a name that somebody else has; a store
+/// that is away may come back.
+async fn first_contact(store: &EtcdStore, config: &NodeConfig) -> Result<()> {
+    match store.read_all(FIRST_CONTACT).await {
+        Ok(snapshot) => refuse_a_taken_name(&decode(&snapshot).0, config).await,
         Err(error @ StoreError::Denied(_)) => {
             Err(anyhow::Error::new(error).context("etcd3: the store does not let this agent in"))
         }
@@ -174,6 +183,23 @@ fn refuse_bad_credentials(runtime: &tokio::runtime::Runtime, store: &EtcdStore) 
             warn!(error = &error as &dyn std::error::Error, "etcd does not answer; waiting for it");
             Ok(())
         }
+    }
+}
+
+/// Two agents of one name would take each other's keys for their own.
+async fn refuse_a_taken_name(cluster: &Cluster, config: &NodeConfig) -> Result<()> {
+    let member = cluster.members.get(&config.name);
+    let Some(url) = member.and_then(|member| member.api_url.as_deref()) else { return Ok(()) };
+    let Some(liveness) = api::endpoint(url, "/liveness") else { return Ok(()) };
+    let (method, within) = (axum::http::Method::GET, NAMESAKE_ANSWERS_WITHIN);
+    let call = RestCall { method, url: &liveness, credentials: None, body: None, within };
+    match api::call(call).await {
+        Ok(_) => bail!(
+            "name: another agent that is called {} answers at {url}; each member needs a name of its \
+             own",
+            config.name
+        ),
+        Err(_) => Ok(()),
     }
 }
 

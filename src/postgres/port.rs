@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::cluster::Ancestor;
+use crate::cluster::{Ancestor, Role};
 pub use crate::cluster::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
     StopMode, Upstream,
@@ -108,6 +108,10 @@ pub enum ServerError {
 
 /// The server beside this agent. All of it is about one data directory.
 pub trait Server {
+    /// The server plays another part from now on: the configured command is run, beside everything
+    /// else. Nothing to do where there is none.
+    fn role_changed(&self, _role: Role) {}
+
     /// Looks at the directory, the process and the server. Never fails: what could not be read is a
     /// state of its own. Returns within `within`.
     fn look(&self, within: Duration) -> impl Future<Output = Look>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::callbacks::CallbackRunner;
+use super::callbacks::{CallbackRunner, Event};
 use super::configuration::Source;
 use super::connection::{Access, Session};
 use super::files::{self, blocking};
@@ -18,6 +18,7 @@ use super::process::Postmaster;
 use super::programs::Programs;
 use super::spawner::Spawner;
 use super::watch::Watch;
+use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, NodeConfig, Program};
 use crate::fence::Target;
 use crate::values::{SystemId, Timeline};
@@ -183,6 +184,10 @@ pub(super) async fn bounded<T>(
 }
 
 impl Server for LocalServer {
+    fn role_changed(&self, role: Role) {
+        self.run_callback(Event::RoleChange, role);
+    }
+
     async fn look(&self, within: Duration) -> Look {
         self.look_within(within).await
     }
