@@ -5,6 +5,8 @@ CARGO ?= cargo
 SEEDS ?= 10000
 # Passed to the demo: `make demo DEMO="--nodes 5 --ttl 3"`.
 DEMO ?=
+# Passed to the benchmarks.
+BENCH ?=
 
 # Contract tests are the files in tests/; its folders are the simulation and the cluster tests.
 CONTRACTS := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
@@ -17,7 +19,7 @@ help:
 	@echo "make demo     a whole cluster on this machine, until Ctrl-C (DEMO=\"--nodes 5\" passes options)"
 	@echo "make test     every ring of tests: unit and contract, simulation (SEEDS=$(SEEDS)), cluster"
 	@echo "make lint     formatting and lints, warnings are errors"
-	@echo "make bench    measures"
+	@echo "make bench    measures gaps, start and cost (BENCH=\"--runs 9\" passes options)"
 	@echo "make build    the release binary, target/release/pgbaton"
 
 demo: build
@@ -41,15 +43,16 @@ sim: toolchain needed-for-tests
 # Real etcd, PostgreSQL and agents on this machine.
 cluster: toolchain needed-for-tests
 	@if [ -d tests/cluster ]; then set -x; \
-	$(CARGO) test --locked --release --test cluster; \
+	$(CARGO) test --locked --release --features cluster --test cluster; \
 	else echo "the cluster tests are not there yet (tests/cluster)"; fi
 
 lint: toolchain needed
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 
+# Of everything, or of a part: `make bench BENCH="--only switchover --runs 9"`.
 bench: build needed-for-tests
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --features cluster --bench cluster -- $(BENCH)
 
 toolchain:
 	@command -v $(CARGO) >/dev/null 2>&1 || { \

@@ -34,6 +34,7 @@ pub fn write_all(
 ) -> Result<()> {
     for node in &plan.nodes {
         let text = node_file(plan, node, &programs.postgresql_bin, folder.path());
+        let text = without_unknown_parameters(text, programs.postgresql_major);
         write(&folder.path().join(node.file_name()), &text, identity)?;
         let place = folder.path().join(&node.name);
         fs::create_dir_all(&place)
@@ -86,6 +87,15 @@ fn node_file(plan: &Plan, node: &Node, bin_dir: &Path, dir: &Path) -> String {
     places.iter().fold(NODE_TEMPLATE.to_owned(), |text, (place, value)| {
         text.replace(&format!("@{place}@"), value)
     })
+}
+
+/// Leaves out what an older PostgreSQL does not know and would not start with.
+fn without_unknown_parameters(text: String, major: u32) -> String {
+    if major >= 14 {
+        return text;
+    }
+    let known = text.lines().filter(|line| !line.contains("recovery_init_sync_method"));
+    known.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The sample with the plan's addresses: each `bind` its port, each list of servers this cluster's.

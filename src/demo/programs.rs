@@ -5,14 +5,17 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// The programs' places.
 #[derive(Clone, Debug)]
 pub struct Programs {
     /// The directory of `postgres`, `initdb` and the rest.
     pub postgresql_bin: PathBuf,
+    /// PostgreSQL's major version.
+    pub postgresql_major: u32,
     /// `etcd`.
     pub etcd: PathBuf,
     /// `haproxy`.
@@ -35,7 +38,8 @@ impl Programs {
         let haproxy = find_in(&places, "haproxy");
         match (postgresql, etcd, haproxy) {
             (Some(postgresql_bin), Some(etcd), Some(haproxy)) => {
-                Ok(Self { postgresql_bin, etcd, haproxy })
+                let postgresql_major = major_version(&postgresql_bin.join("postgres"))?;
+                Ok(Self { postgresql_bin, postgresql_major, etcd, haproxy })
             }
             (postgresql, etcd, haproxy) => {
                 let all = [
@@ -55,6 +59,22 @@ impl Programs {
             }
         }
     }
+}
+
+/// What `postgres --version` says: `postgres (PostgreSQL) 15.20 (Debian ...)`, `... 18beta1`.
+fn major_version(postgres: &Path) -> Result<u32> {
+    let shown = postgres.display();
+    let output = Command::new(postgres).arg("--version").output();
+    let output = output.with_context(|| format!("`{shown}` could not be started"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    read_major(&text).with_context(|| format!("`{shown} --version` says {text:?}"))
+}
+
+fn read_major(text: &str) -> Option<u32> {
+    let (_, version) = text.split_once("(PostgreSQL)")?;
+    let digits: String =
+        version.trim_start().chars().take_while(|letter| letter.is_ascii_digit()).collect();
+    digits.parse().ok()
 }
 
 fn is_program(path: &Path) -> bool {
@@ -94,6 +114,13 @@ mod tests {
             fs::write(bin.join(name), "").unwrap();
             fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_version_is_read_whatever_follows_it() {
+        assert_eq!(read_major("postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)\n"), Some(15));
+        assert_eq!(read_major("postgres (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(read_major("command not found"), None);
     }
 
     #[test]

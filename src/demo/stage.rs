@@ -91,12 +91,10 @@ impl<'a> Stage<'a> {
         self.wait_for_the_cluster().await?;
         let standbys = self.plan().nodes.len() - 1;
         self.screen.event(&format!("the cluster is up: one writes, {standbys} stream"));
-        let crew = &mut self.crew;
-        let pids: BTreeMap<String, u32> = (self.commands.plan.nodes.iter())
-            .filter_map(|node| Some((node.name.clone(), crew.get(&node.name)?.pid)))
-            .collect();
-        let pid_of = |name: &str| pids.get(name).copied();
-        self.screen.say(&table::welcome(self.commands.plan, self.commands.folder, pid_of));
+        let leader = self.sight.writable.first().cloned().unwrap_or_default();
+        let agent_pid = self.crew.get(&leader).map_or(0, |agent| agent.pid);
+        let Commands { plan, folder, .. } = self.commands;
+        self.screen.say(&table::welcome(plan, folder, &leader, agent_pid));
         self.watch().await
     }
 

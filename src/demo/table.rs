@@ -82,15 +82,15 @@ pub fn changes(before: &Sight, after: &Sight) -> Vec<String> {
 }
 
 /// Where everything is, and what to try.
-pub fn welcome(plan: &Plan, folder: &Folder, pid_of: impl Fn(&str) -> Option<u32>) -> Vec<String> {
+pub fn welcome(plan: &Plan, folder: &Folder, leader: &str, agent_pid: u32) -> Vec<String> {
     let dir = folder.path().display();
     let password = &plan.passwords.superuser;
     let psql = |port: u16| format!("psql postgresql://postgres:{password}@{HOST}:{port}/postgres");
     let rest: Vec<String> =
         plan.nodes.iter().map(|node| format!("{} {}", node.name, node.rest_port)).collect();
-    let first = plan.nodes.first().map_or("", |node| node.name.as_str());
     let program = std::env::current_exe().unwrap_or_else(|_| "pgbaton".into());
-    let ctl = format!("{} ctl -c {}", shown(&program), shown(&folder.path().join(first)));
+    let file = folder.path().join(format!("{leader}.yml"));
+    let ctl = format!("{} ctl -c {}", shown(&program), shown(&file));
     let mut lines = vec![
         String::new(),
         format!("  writes   {}", psql(plan.proxy.write)),
@@ -98,17 +98,17 @@ pub fn welcome(plan: &Plan, folder: &Folder, pid_of: impl Fn(&str) -> Option<u32
         format!("  stats    http://{HOST}:{0}/   for Prometheus: /metrics", plan.proxy.stats),
         format!("  REST     http://{HOST}, ports: {}", rest.join(", ")),
         format!("  etcd     {} (keys below /service/{SCOPE}/)", plan.etcd_hosts()),
-        format!("  logs     {dir}/{first}.log and its like"),
+        format!("  logs     {dir}/{leader}.log and its like"),
         String::new(),
         "Try in another terminal:".to_owned(),
-        format!("  {ctl}.yml list"),
-        format!("  {ctl}.yml switchover --force"),
-        format!("  kill -9 $(head -1 {dir}/{first}/data/postmaster.pid)   # its server crashes"),
+        format!("  {ctl} list"),
+        format!("  {ctl} switchover --force"),
+        format!(
+            "  kill -9 $(head -1 {dir}/{leader}/data/postmaster.pid)   # the leader's server crashes"
+        ),
+        format!("  kill {agent_pid}      # the leader's agent is told to stop, and hands over"),
+        format!("  kill -9 {agent_pid}   # the leader's agent is gone without a word"),
     ];
-    if let Some(pid) = pid_of(first) {
-        lines.push(format!("  kill {pid}   # its agent is told to stop, and hands over"));
-        lines.push(format!("  kill -9 {pid}   # its agent is gone without a word"));
-    }
     let stays = if folder.is_temporary() {
         "Ctrl-C stops everything and removes it."
     } else {
