@@ -4,4 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod life;
+mod bootstrap;
+mod faults;
+mod input;
+mod outside;
+mod partition;
+mod rejoin;
+mod restart;
+mod store;
+mod switchover;
+mod versions;

@@ -151,6 +151,12 @@ impl Etcd {
         self.wait_until_healthy(index);
     }
 
+    /// Starts all members again after all were killed: none is healthy before most of them are back.
+    pub fn restart_all(&mut self) {
+        (0..self.members.len()).for_each(|index| self.spawn(index));
+        (0..self.members.len()).for_each(|index| self.wait_until_healthy(index));
+    }
+
     /// Stops a member where it stands: its connections stay open, nothing is answered.
     pub fn freeze(&self, index: usize) {
         self.signal(index, Signal::SIGSTOP);

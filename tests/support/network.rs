@@ -109,10 +109,31 @@ impl Network {
         self.rule("-D", from, to);
     }
 
+    /// The agent's requests arrive at etcd, but not its answers: new connections do not come about
+    /// either. The tests' own clients, who share etcd's address, are not hindered.
+    pub fn cut_replies_of_etcd(&self, to: usize) {
+        self.drop_tcp_to_ephemeral_ports("-A", to);
+    }
+
+    /// Ends it.
+    pub fn mend_replies_of_etcd(&self, to: usize) {
+        self.drop_tcp_to_ephemeral_ports("-D", to);
+    }
+
+    /// What comes from the tests' address to a port that the node's clients have: etcd's answers.
+    fn drop_tcp_to_ephemeral_ports(&self, action: &str, to: usize) {
+        let from = self.address_of_tests().to_string();
+        let rule = ["INPUT", "-s", &from, "-p", "tcp", "--dport", "32768:65535", "-j", "DROP"];
+        self.iptables(action, &rule, to);
+    }
+
     fn rule(&self, action: &str, from: IpAddr, to: usize) {
-        let (place, from) = (self.place(to), from.to_string());
-        let rule = ["iptables", "-w", action, "INPUT", "-s", &from, "-j", "DROP"];
-        let mut command = vec!["netns", "exec", &place];
+        self.iptables(action, &["INPUT", "-s", &from.to_string(), "-j", "DROP"], to);
+    }
+
+    fn iptables(&self, action: &str, rule: &[&str], place: usize) {
+        let place = self.place(place);
+        let mut command = vec!["netns", "exec", &place, "iptables", "-w", action];
         command.extend(rule);
         run(&command);
     }

@@ -27,6 +27,12 @@ pub fn store(endpoints: Vec<String>) -> EtcdStore {
     EtcdStore::new(options(endpoints)).expect("usable options")
 }
 
+/// A store with another prefix.
+pub fn store_at(endpoints: Vec<String>, prefix: &str) -> EtcdStore {
+    let options = EtcdOptions { prefix: prefix.to_owned(), ..options(endpoints) };
+    EtcdStore::new(options).expect("usable options")
+}
+
 /// An unconditional put.
 pub fn put(key: &str, value: &str) -> Txn {
     let op = Op::Put(key.to_owned(), Bytes::copy_from_slice(value.as_bytes()), None);
