@@ -87,6 +87,7 @@ pub(super) fn me(config: &NodeConfig) -> Me {
 pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql) -> Settings {
     Settings {
         times: LeaseTimes::for_ttl(dynamic.ttl),
+        start_within: effective.pg_ctl_timeout,
         use_pg_rewind: effective.use_pg_rewind,
         use_slots: effective.use_slots,
         remove_diverged: effective.remove_data_directory_on_diverged_timelines,

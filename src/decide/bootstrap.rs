@@ -38,10 +38,7 @@ fn claim(view: &View) -> Decision {
         Effect::Begin(Unfinished::Bootstrap),
         Effect::InitializeData,
         take_first_baton(view),
-        Effect::Start {
-            start_as: StartAs::Primary,
-            within: view.settings.dynamic.primary_start_timeout,
-        },
+        Effect::Start { start_as: StartAs::Primary, within: view.settings.start_within },
         Effect::CreateAccounts,
         Effect::FinishBootstrap,
         Effect::Finish,
@@ -68,10 +65,7 @@ pub fn adopt(view: &View, control: &Control) -> Decision {
     let effects = vec![
         Effect::ClaimInitialize,
         take_first_baton(view),
-        Effect::Start {
-            start_as: StartAs::Primary,
-            within: view.settings.dynamic.primary_start_timeout,
-        },
+        Effect::Start { start_as: StartAs::Primary, within: view.settings.start_within },
         Effect::FinishBootstrap,
     ];
     let reason = Reason::plain("adopt the existing data as the cluster's first");
@@ -84,7 +78,7 @@ pub fn take_in(view: &View, vacancy: Vacancy) -> Decision {
         let reason = Reason::plain("step down: nobody holds the lease");
         return Decision::act(reason, JobKind::Stop, vec![Effect::Kill]);
     }
-    let within = view.settings.dynamic.primary_start_timeout;
+    let within = view.settings.start_within;
     let stop = Effect::Stop { mode: StopMode::Fast, within };
     let reason = Reason::plain("stop the running server in order to adopt it");
     Decision::act(reason, JobKind::Stop, vec![stop])
@@ -118,7 +112,7 @@ pub fn copy_or_wait(view: &View) -> Decision {
         Effect::Finish,
         Effect::Start {
             start_as: StartAs::Standby(Some(leader)),
-            within: view.settings.dynamic.primary_start_timeout,
+            within: view.settings.start_within,
         },
     ];
     Decision::act(reason, JobKind::Copy, effects)

@@ -51,7 +51,7 @@ fn end(control: &Control) -> WalPosition {
 fn start(view: &View, leader: Upstream, label: &'static str) -> Decision {
     let reason = Reason::with(label, format!("of {}", leader.name));
     let start_as = StartAs::Standby(Some(leader));
-    let within = view.settings.dynamic.primary_start_timeout;
+    let within = view.settings.start_within;
     Decision::act(reason, JobKind::Start, vec![Effect::Kill, Effect::Start { start_as, within }])
 }
 
@@ -88,7 +88,7 @@ fn rewind(view: &View, control: &Control, leader: Upstream, why: &str) -> Decisi
         Effect::Finish,
         Effect::Start {
             start_as: StartAs::Standby(Some(leader)),
-            within: view.settings.dynamic.primary_start_timeout,
+            within: view.settings.start_within,
         },
     ]);
     Decision::act(Reason::with("rewind", why), JobKind::Rewind, effects)
@@ -126,7 +126,7 @@ pub fn repeat_rewind(view: &View) -> Decision {
         return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
     };
     let start_as = StartAs::Standby(Some(leader.clone()));
-    let within = view.settings.dynamic.primary_start_timeout;
+    let within = view.settings.start_within;
     let effects = vec![Effect::Rewind(leader), Effect::Finish, Effect::Start { start_as, within }];
     Decision::act(Reason::plain("repeat the rewind that broke off"), JobKind::Rewind, effects)
 }
@@ -144,7 +144,7 @@ pub fn come_up_as_standby(view: &View, vacancy: Vacancy, control: &Control) -> D
         let reason = Reason::plain("stay down: another node is bootstrapping the cluster");
         return Decision::wait(reason);
     }
-    let within = view.settings.dynamic.primary_start_timeout;
+    let within = view.settings.start_within;
     let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Standby(None), within }];
     let reason = Reason::plain("start as a standby: nobody leads, this node may stand");
     Decision::act(reason, JobKind::Start, effects)

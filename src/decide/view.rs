@@ -62,6 +62,8 @@ pub struct Settings {
     pub dynamic: Dynamic,
     /// What follows from `ttl`.
     pub times: LeaseTimes,
+    /// How long a start may take where nobody waits for a primary (`pg_ctl_timeout`).
+    pub start_within: Duration,
     /// Whether a diverged directory may be rewound.
     pub use_pg_rewind: bool,
     /// Whether members' slots are kept.

@@ -103,6 +103,7 @@ pub fn view(name: &str) -> View {
         settings: Arc::new(Settings {
             times: LeaseTimes::for_ttl(dynamic.ttl),
             dynamic,
+            start_within: Duration::from_secs(60),
             use_pg_rewind: true,
             use_slots: true,
             remove_diverged: false,

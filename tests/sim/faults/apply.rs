@@ -1,0 +1,255 @@
+//! Doing it, and undoing it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use pgbaton::cluster::Request;
+use pgbaton::dcs::{decode, txns};
+use pgbaton::values::{Incarnation, MemberName, Revision};
+use pgbaton::wake::Call;
+
+use super::{Fault, Target, What};
+use crate::etcd::Author;
+use crate::host;
+use crate::net::Link;
+use crate::postgres::{USUAL_REPLAY_STEP, crash_postmaster, pass_time};
+use crate::world::World;
+
+/// A fault that has begun.
+#[derive(Clone, Debug)]
+pub struct Underway {
+    /// What.
+    pub what: What,
+    /// Whose.
+    pub node: usize,
+    /// Until when.
+    pub ends_at: Duration,
+}
+
+/// Lets a fault begin.
+pub fn begin(world: &Rc<World>, fault: &Fault) -> Underway {
+    let node = choose(world, fault.target);
+    world.note(node, told(fault.what), [0, 0]);
+    match fault.what {
+        What::KillNode => kill(world, node),
+        What::CrashPostmaster => crash_postmaster(world, node),
+        What::FreezeNode => world.hosts[node].gate.close(),
+        What::StickLoop => world.hosts[node].loop_gate.close(),
+        What::StopAgent => world.hosts[node].call(Call::Stop),
+        What::StallDisk => world.hosts[node].pg.borrow_mut().stalled = true,
+        What::HangServer => world.hosts[node].pg.borrow_mut().hung = true,
+        What::SlowServer => {
+            let slow = world.rng.part(world.plan.ttl, 10, 200);
+            world.hosts[node].pg.borrow_mut().slow = slow;
+        }
+        What::SlowReplay => {
+            world.hosts[node].pg.borrow_mut().replay_step = world.rng.between(0, 60);
+        }
+        What::StoreOutage | What::StoreElection => world.etcd.borrow_mut().up = false,
+        What::StoreFull => world.etcd.borrow_mut().full = true,
+        What::Compact => world.etcd.borrow_mut().compact(),
+        What::Switchover | What::Failover => ask(world, fault.what == What::Switchover),
+        _ => net(world, node, fault.what),
+    }
+    let lasts = match fault.what {
+        What::StoreElection => world.rng.millis(100, 400),
+        _ => fault.lasts,
+    };
+    Underway { what: fault.what, node, ends_at: world.now() + lasts }
+}
+
+fn kill(world: &World, node: usize) {
+    let host = &world.hosts[node];
+    host::kill(world, node);
+    host.gate.open();
+    host.loop_gate.open();
+    host.life.borrow_mut().start_at = None;
+}
+
+fn choose(world: &World, target: Target) -> usize {
+    let truth = world.truth.borrow();
+    let leader = world.hosts.iter().position(|host| truth.is_holder(host.incarnation()));
+    let any = world.rng.below(world.hosts.len() as u64) as usize;
+    match (target, leader) {
+        (Target::Leader, Some(leader)) => leader,
+        (Target::Other, Some(leader)) if any == leader => (any + 1) % world.hosts.len(),
+        _ => any,
+    }
+}
+
+fn net(world: &World, node: usize, what: What) {
+    let ttl = world.plan.ttl;
+    let cut = Link { cut: true, ..Link::default() };
+    let slow = Link { slow: world.rng.part(ttl, 5, 60), ..Link::default() };
+    let lossy = Link { lossy: 500, ..Link::default() };
+    let mut net = world.net.borrow_mut();
+    let others: Vec<usize> = (0..world.hosts.len()).filter(|other| *other != node).collect();
+    let road = &mut net.store[node];
+    match what {
+        What::CutStore | What::Isolate => (road.there, road.back) = (cut, cut),
+        What::LoseReplies => road.back = cut,
+        What::FlakyStore => (road.there, road.back) = (lossy, lossy),
+        What::SlowStore => {
+            (road.there, road.back) = (slow, slow);
+            road.straggle = ttl * 2;
+        }
+        What::StaleLeader => road.stale_leader = true,
+        What::HangWatches => road.hung_watches = road.watches,
+        What::CutWatches => road.cut_watches = road.watches,
+        What::DelayWatches => road.watch_delay = world.rng.part(ttl, 5, 80),
+        _ => {}
+    }
+    for other in others {
+        match what {
+            What::Isolate => {
+                net.agents[node][other] = cut;
+                net.agents[other][node] = cut;
+                net.wal[node][other] = cut;
+                net.wal[other][node] = cut;
+            }
+            What::MuteAgent => net.agents[node][other] = cut,
+            What::CutReplication => {
+                net.wal[node][other] = cut;
+                net.wal[other][node] = cut;
+            }
+            What::SlowReplication => net.wal[node][other] = slow,
+            _ => {}
+        }
+    }
+    drop(net);
+    world.etcd.borrow().changed.notify_waiters();
+}
+
+/// A person asks for another leader.
+fn ask(world: &World, switchover: bool) {
+    let snapshot = world.etcd.borrow().snapshot();
+    let (cluster, _) = decode(&snapshot);
+    let Some(baton) = cluster.baton else { return };
+    let candidate = world.rng.pick(&world.hosts).name.clone();
+    let candidate = (!switchover || world.rng.chance(500)).then_some(candidate);
+    let leader: Option<MemberName> = switchover.then_some(baton.value.holder);
+    let request = Request { leader, candidate, scheduled_at: None };
+    let read_at = cluster.request.map_or(Revision::ABSENT, |request| request.revision);
+    let author = Author { node: None, incarnation: Incarnation(0), sent_at: world.now() };
+    // A store that is full or away refuses; the person gives up.
+    if world.etcd.borrow().up {
+        let _ = world.commit(author, &txns::requested(read_at, Some(&request)));
+    }
+}
+
+/// Lets a fault end.
+pub fn end(world: &Rc<World>, one: &Underway) {
+    let host = &world.hosts[one.node];
+    world.note(one.node, over(one.what), [0, 0]);
+    match one.what {
+        What::KillNode => host.life.borrow_mut().start_at = Some(world.now()),
+        What::StopAgent => host.life.borrow_mut().start_at = Some(world.now()),
+        What::FreezeNode => thaw(world, one.node),
+        What::StickLoop => host.loop_gate.open(),
+        What::StallDisk => {
+            let mut pg = host.pg.borrow_mut();
+            pg.stalled = false;
+            pg.lingering = false;
+        }
+        What::HangServer => host.pg.borrow_mut().hung = false,
+        What::SlowServer => host.pg.borrow_mut().slow = Duration::ZERO,
+        What::SlowReplay => host.pg.borrow_mut().replay_step = USUAL_REPLAY_STEP,
+        What::StoreOutage => world.etcd.borrow_mut().up = true,
+        What::StoreElection => {
+            let mut etcd = world.etcd.borrow_mut();
+            etcd.up = true;
+            etcd.lengthen_leases(world.now(), Duration::from_secs(1));
+        }
+        What::StoreFull => world.etcd.borrow_mut().full = false,
+        What::CrashPostmaster
+        | What::Compact
+        | What::Switchover
+        | What::Failover
+        | What::HangWatches
+        | What::CutWatches => {}
+        _ => mend(world, one.node),
+    }
+    world.etcd.borrow().changed.notify_waiters();
+}
+
+/// After a freeze the fence acts before anybody else does: its timer has run on.
+fn thaw(world: &World, node: usize) {
+    world.hosts[node].gate.open();
+    pass_time(world, node);
+}
+
+fn mend(world: &World, node: usize) {
+    let mut net = world.net.borrow_mut();
+    let road = &mut net.store[node];
+    (road.there, road.back) = (Link::default(), Link::default());
+    road.straggle = Duration::ZERO;
+    road.stale_leader = false;
+    road.watch_delay = Duration::ZERO;
+    for other in 0..world.hosts.len() {
+        net.agents[node][other] = Link::default();
+        net.agents[other][node] = Link::default();
+        net.wal[node][other] = Link::default();
+        net.wal[other][node] = Link::default();
+    }
+}
+
+/// Ends everything that is wrong.
+pub fn heal(world: &Rc<World>, underway: &mut Vec<Underway>) {
+    for one in underway.drain(..) {
+        end(world, &one);
+    }
+    world.net.borrow_mut().heal();
+    for (node, host) in world.hosts.iter().enumerate() {
+        if host.gate.is_closed() {
+            thaw(world, node);
+        }
+        host.loop_gate.open();
+        let mut life = host.life.borrow_mut();
+        if life.calls.is_none() && life.start_at.is_none() {
+            life.start_at = Some(world.now());
+        }
+    }
+    world.etcd.borrow().changed.notify_waiters();
+}
+
+fn told(what: What) -> &'static str {
+    match what {
+        What::KillNode => "FAULT: the node dies",
+        What::CrashPostmaster => "FAULT: its postmaster dies",
+        What::FreezeNode => "FAULT: the node is frozen",
+        What::StickLoop => "FAULT: the agent's loop is stuck",
+        What::StopAgent => "FAULT: the agent is told to stop",
+        What::CutStore => "FAULT: it does not reach the store",
+        What::LoseReplies => "FAULT: it does not hear the store",
+        What::FlakyStore => "FAULT: its way to the store loses every other message",
+        What::SlowStore => "FAULT: its way to the store is slow",
+        What::StaleLeader => "FAULT: it talks to a stale leader of the store",
+        What::Isolate => "FAULT: it is isolated",
+        What::MuteAgent => "FAULT: its agent is not heard",
+        What::CutReplication => "FAULT: its replication is cut",
+        What::SlowReplication => "FAULT: log from it takes long",
+        What::SlowReplay => "FAULT: it replays slowly",
+        What::StallDisk => "FAULT: its disk does not answer",
+        What::HangServer => "FAULT: its server does not answer",
+        What::SlowServer => "FAULT: its server takes long for everything",
+        What::HangWatches => "FAULT: its watches show nothing",
+        What::CutWatches => "FAULT: its watches are cut",
+        What::DelayWatches => "FAULT: its watches are late",
+        What::StoreOutage => "FAULT: the store has no majority",
+        What::StoreElection => "FAULT: the store elects a leader",
+        What::StoreFull => "FAULT: the store has no space",
+        What::Compact => "FAULT: the store compacts",
+        What::Switchover => "somebody asks for a switchover",
+        What::Failover => "somebody asks for a failover",
+    }
+}
+
+fn over(what: What) -> &'static str {
+    match what {
+        What::KillNode | What::StopAgent => "over: the agent may start",
+        What::FreezeNode => "over: the node runs again",
+        What::StoreOutage | What::StoreElection => "over: the store works",
+        What::CrashPostmaster | What::Compact | What::Switchover | What::Failover => "over",
+        _ => "over: mended",
+    }
+}

@@ -1,0 +1,155 @@
+//! What goes wrong, when, and to whom.
+
+mod apply;
+
+use std::time::Duration;
+
+pub use apply::{Underway, begin, end, heal};
+
+use crate::rng::Rng;
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// When, after the faults began.
+    pub at: Duration,
+    /// For how long.
+    pub lasts: Duration,
+    /// To whom.
+    pub target: Target,
+    /// What.
+    pub what: What,
+}
+
+/// To whom it happens; decided when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Whoever holds the baton then, or anybody.
+    Leader,
+    /// One of the others, or anybody.
+    Other,
+    /// Anybody.
+    Any,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Agent and server die, and are started again when it is over.
+    KillNode,
+    /// The postmaster dies.
+    CrashPostmaster,
+    /// Nothing on the node runs.
+    FreezeNode,
+    /// The agent's loop alone is stuck.
+    StickLoop,
+    /// The agent is told to stop, and started again when it is over.
+    StopAgent,
+    /// The node does not reach the store.
+    CutStore,
+    /// The store's answers do not reach the node.
+    LoseReplies,
+    /// Half of what the node and the store tell each other is lost.
+    FlakyStore,
+    /// Requests and answers take long, some requests very long.
+    SlowStore,
+    /// The node talks to a leader of etcd that was deposed without noticing.
+    StaleLeader,
+    /// The node reaches nobody.
+    Isolate,
+    /// The node's agent is not heard by the others, but hears them.
+    MuteAgent,
+    /// The node's server gets no log, and sends none.
+    CutReplication,
+    /// Log from the node's server takes long.
+    SlowReplication,
+    /// The node's server replays slowly.
+    SlowReplay,
+    /// The node's disk does not answer.
+    StallDisk,
+    /// The node's server does not answer.
+    HangServer,
+    /// The node's server takes long to start, stop and promote.
+    SlowServer,
+    /// The node's watches show nothing any more.
+    HangWatches,
+    /// The node's watches are cut.
+    CutWatches,
+    /// The node's watches are late.
+    DelayWatches,
+    /// The store has no majority.
+    StoreOutage,
+    /// The store changes its leader, which lengthens all leases.
+    StoreElection,
+    /// The store has no space.
+    StoreFull,
+    /// The store forgets its past.
+    Compact,
+    /// Somebody asks for a switchover.
+    Switchover,
+    /// Somebody asks for a failover.
+    Failover,
+}
+
+/// How often each of them is drawn.
+const WEIGHTS: [(What, u64); 27] = [
+    (What::KillNode, 12),
+    (What::CrashPostmaster, 8),
+    (What::FreezeNode, 8),
+    (What::StickLoop, 4),
+    (What::StopAgent, 4),
+    (What::CutStore, 8),
+    (What::LoseReplies, 6),
+    (What::FlakyStore, 6),
+    (What::SlowStore, 8),
+    (What::StaleLeader, 5),
+    (What::Isolate, 7),
+    (What::MuteAgent, 4),
+    (What::CutReplication, 5),
+    (What::SlowReplication, 5),
+    (What::SlowReplay, 5),
+    (What::StallDisk, 5),
+    (What::HangServer, 3),
+    (What::SlowServer, 4),
+    (What::HangWatches, 4),
+    (What::CutWatches, 2),
+    (What::DelayWatches, 3),
+    (What::StoreOutage, 5),
+    (What::StoreElection, 3),
+    (What::StoreFull, 2),
+    (What::Compact, 2),
+    (What::Switchover, 10),
+    (What::Failover, 3),
+];
+
+/// Draws the faults of a world.
+pub fn draw(rng: &Rng, ttl: Duration, within: Duration) -> Vec<Fault> {
+    let total: u64 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+    let count = rng.between(2, 6);
+    let mut faults: Vec<Fault> = Vec::new();
+    for _ in 0..count {
+        let mut drawn = rng.below(total);
+        let mut what = What::KillNode;
+        for (one, weight) in WEIGHTS {
+            if drawn < weight {
+                what = one;
+                break;
+            }
+            drawn -= weight;
+        }
+        let target = match rng.below(10) {
+            0..=5 => Target::Leader,
+            6 | 7 => Target::Other,
+            _ => Target::Any,
+        };
+        // What goes wrong while something else just did finds more than what comes alone.
+        let at = match faults.last() {
+            Some(before) if rng.chance(600) => before.at + rng.part(ttl, 0, 150),
+            _ => rng.part(within, 0, 90),
+        };
+        let lasts = rng.part(ttl, 10, *rng.pick(&[60, 150, 350]));
+        faults.push(Fault { at: at.min(within), lasts, target, what });
+    }
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}

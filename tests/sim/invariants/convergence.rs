@@ -1,0 +1,46 @@
+//! Once the faults are over: one writable primary, everybody else streams from it on its timeline;
+//! except who stays down because its settings say so.
+
+use pgbaton::values::Clock;
+
+use crate::postgres::Process;
+use crate::world::World;
+
+/// What is still missing.
+pub fn missing(world: &World) -> Result<(), String> {
+    let truth = world.truth.borrow();
+    let up = world.hosts.iter().position(|host| host.is_up() && truth.is_holder(host.incarnation()));
+    let Some(leader) = up else { return Err(format!("nobody holds the baton: {:?}", truth.baton)) };
+    let host = &world.hosts[leader];
+    let Process::Primary { opening } = host.pg.borrow().process else {
+        return Err(format!("{} leads, and its server is no primary", host.name));
+    };
+    let writable = host.life.borrow().published.as_ref().is_some_and(|published| {
+        published.get().is_writable(host.clock.now())
+    });
+    if !writable {
+        return Err(format!("{} leads, and does not say so", host.name));
+    }
+    match truth.last {
+        Some((at, last)) if last == opening && world.now() - at < world.plan.ttl => {}
+        _ => return Err(format!("{} leads, and takes no writes", host.name)),
+    }
+    for (node, other) in world.hosts.iter().enumerate().filter(|(node, _)| *node != leader) {
+        let pg = other.pg.borrow();
+        if pg.process == Process::Standby && pg.receiver.connected == Some(leader) {
+            continue;
+        }
+        if !may_stay_down(world, node) {
+            return Err(format!("{} does not stream from {}", other.name, host.name));
+        }
+    }
+    Ok(())
+}
+
+/// Whether this node says that it stays down because it was told to.
+fn may_stay_down(world: &World, node: usize) -> bool {
+    let life = world.hosts[node].life.borrow();
+    let Some(published) = &life.published else { return false };
+    let told = !world.plan.use_pg_rewind && !world.plan.remove_diverged;
+    told && published.get().decision.reason.label == "stay down: the data went another way"
+}

@@ -1,0 +1,105 @@
+//! What must hold in every world, one rule a file. Here: which rules look at which event.
+
+mod async_loss_within_bound;
+pub mod convergence;
+mod demoted_before_deadline;
+mod lease_before_promotion;
+mod one_primary_answers;
+mod one_writer;
+mod promise_is_kept;
+mod race_after_silence;
+mod rewinding_never_serves;
+mod term_guarded_writes;
+mod terms_rise;
+
+use bytes::Bytes;
+use pgbaton::dcs::Txn;
+use pgbaton::values::{Lsn, Term};
+
+use crate::etcd::Author;
+use crate::postgres::At;
+use crate::sometimes::Sometimes;
+use crate::truth::{Began, Opening};
+use crate::world::World;
+
+/// Equal timeline ids mean equal histories. Looked at where logs are written and sent.
+pub const EQUAL_TIMELINE: &str = "equal_timeline_equal_history";
+/// A directory that is being made or rewound never serves.
+pub const REWINDING: &str = rewinding_never_serves::NAME;
+/// After the faults are over, the cluster serves again.
+pub const CONVERGENCE: &str = "convergence";
+
+type Check = Result<(), String>;
+
+fn hold(world: &World, name: &'static str, check: Check) {
+    if let Err(text) = check {
+        world.broken(name, text);
+    }
+}
+
+/// A node is about to open its server: it was told to promote, or to start as a primary.
+pub fn opens(world: &World, node: usize) {
+    hold(world, lease_before_promotion::NAME, lease_before_promotion::check(world, node));
+}
+
+/// A server accepts writes from now on; returns the number of the opening.
+pub fn opened(world: &World, node: usize, at: At) -> usize {
+    hold(world, async_loss_within_bound::NAME, async_loss_within_bound::check(world, node, at));
+    let mut truth = world.truth.borrow_mut();
+    let before = truth.openings.last().map(|opening| opening.node);
+    let began = truth.began;
+    truth.openings.push(Opening { node, at });
+    truth.acknowledged = Some(at);
+    let opening = truth.openings.len() - 1;
+    drop(truth);
+    match (before, began) {
+        (Some(before), _) if before == node => world.sometimes(Sometimes::RestartedInPlace),
+        (Some(_), Began::ByRace(_)) => world.sometimes(Sometimes::FailedOver),
+        (Some(_), Began::ByName) => world.sometimes(Sometimes::HandedOver),
+        (None, _) => {}
+    }
+    opening
+}
+
+/// A server told a client that its write is safe.
+pub fn acknowledged(world: &World, node: usize, opening: usize, at: At) {
+    hold(world, demoted_before_deadline::NAME, demoted_before_deadline::check(world, node));
+    hold(world, one_writer::NAME, one_writer::check(world, node, opening));
+    let now = world.now();
+    let mut truth = world.truth.borrow_mut();
+    truth.acknowledged = Some(at);
+    truth.last = Some((now, opening));
+}
+
+/// A standby received log that was sent under a term.
+pub fn received(world: &World, node: usize, term: Term) {
+    hold(world, promise_is_kept::NAME, promise_is_kept::check(world, node, term));
+}
+
+/// A candidate asks for a promise.
+pub fn asked_for_a_promise(world: &World, node: usize) {
+    hold(world, race_after_silence::NAME, race_after_silence::check(world, node));
+}
+
+/// A transaction was applied; `guard` is what the store's guard was before.
+pub fn written(world: &World, author: Author, txn: &Txn, guard: Option<&Bytes>) {
+    let check = term_guarded_writes::check(world, author, txn, guard);
+    hold(world, term_guarded_writes::NAME, check);
+}
+
+/// The baton may have changed; `before` is its term from before.
+pub fn baton_changed(world: &World, before: Option<Term>) {
+    hold(world, terms_rise::NAME, terms_rise::check(world, before));
+    terms_rise::count(world, before);
+}
+
+/// Looked at in every step of time.
+pub fn at_every_step(world: &World) {
+    hold(world, one_primary_answers::NAME, one_primary_answers::check(world));
+    hold(world, rewinding_never_serves::NAME, rewinding_never_serves::check(world));
+}
+
+/// A position for people.
+fn show(at: At) -> String {
+    format!("{} of branch {}", Lsn(at.lsn.0), at.branch)
+}

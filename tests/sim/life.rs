@@ -1,0 +1,180 @@
+//! One whole life of a world: it is founded, things go wrong, everything is mended, it serves again.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use crate::faults::{self, Underway};
+use crate::host;
+use crate::invariants::{self, CONVERGENCE, convergence};
+use crate::plan::Plan;
+use crate::postgres::pass_time;
+use crate::rng::Rng;
+use crate::sometimes::Counts;
+use crate::world::{Violation, World};
+
+/// What became of a world.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The first rule that was broken.
+    pub violation: Option<Violation>,
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// What happened that has to happen sometimes.
+    pub counts: Counts,
+    /// How long it lived, in its own time.
+    pub lived: Duration,
+}
+
+/// A step of time.
+const STEP: Duration = Duration::from_millis(10);
+/// How many steps pass between two looks at whether everything is well.
+const LOOK_EVERY: u32 = 10;
+/// For so many looks in a row everything has to be well.
+const WELL_FOR: u32 = 5;
+
+/// Lives the world of a seed.
+pub fn live(seed: u64, told: bool) -> Outcome {
+    let rng = Rng::new(seed);
+    let plan = Plan::draw(&rng);
+    live_by(plan, rng, told)
+}
+
+/// Lives a world by a given plan.
+pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O can be built");
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let world = Rc::new(World::new(plan, rng, told));
+        let mut life = Life { world: Rc::clone(&world), underway: Vec::new(), steps: 0 };
+        life.whole().await;
+        // The tasks hold the world, and the world holds the tasks.
+        for node in 0..world.hosts.len() {
+            host::kill(&world, node);
+        }
+        let violation = world.violation.borrow().clone();
+        Outcome { violation, hash: world.trace.hash(), counts: world.counts(), lived: world.now() }
+    })
+}
+
+struct Life {
+    world: Rc<World>,
+    underway: Vec<Underway>,
+    steps: u32,
+}
+
+impl Life {
+    async fn whole(&mut self) {
+        let world = Rc::clone(&self.world);
+        if world.trace.is_told() {
+            println!("{:#?}", world.plan);
+        }
+        for host in &world.hosts {
+            host.life.borrow_mut().start_at = Some(world.rng.millis(0, 300));
+        }
+        if !world.plan.faults_from_the_start && !self.settles("founding").await {
+            return;
+        }
+        self.go_wrong().await;
+        if self.is_broken() {
+            return;
+        }
+        world.note_of("world", "everything is mended", [0, 0]);
+        faults::heal(&world, &mut self.underway);
+        self.settles("mending").await;
+    }
+
+    fn is_broken(&self) -> bool {
+        self.world.violation.borrow().is_some()
+    }
+
+    /// Waits until everything is well; that it becomes so is a rule.
+    async fn settles(&mut self, after: &str) -> bool {
+        let patience = self.world.plan.ttl * 20 + Duration::from_secs(20);
+        let end = self.world.now() + patience;
+        let mut well = 0;
+        while well < WELL_FOR {
+            self.step().await;
+            if self.is_broken() {
+                return false;
+            }
+            if self.steps % LOOK_EVERY != 0 {
+                continue;
+            }
+            match convergence::missing(&self.world) {
+                Ok(()) => well += 1,
+                Err(_) if self.world.now() < end => well = 0,
+                Err(missing) => {
+                    let text = format!("{patience:?} after {after}: {missing}");
+                    self.world.broken(CONVERGENCE, text);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn go_wrong(&mut self) {
+        let world = Rc::clone(&self.world);
+        let began = world.now();
+        let mut faults = world.plan.faults.iter().peekable();
+        while world.now() < began + world.plan.faulty_for && !self.is_broken() {
+            while let Some(fault) = faults.next_if(|fault| began + fault.at <= world.now()) {
+                self.underway.push(faults::begin(&world, fault));
+            }
+            let now = world.now();
+            let (over, still) = self.underway.drain(..).partition(|one| one.ends_at <= now);
+            self.underway = still;
+            let over: Vec<Underway> = over;
+            for one in &over {
+                faults::end(&world, one);
+            }
+            self.step().await;
+        }
+    }
+
+    /// One step of time, for everything but the agents: these have tasks of their own.
+    async fn step(&mut self) {
+        sleep(STEP).await;
+        self.steps += 1;
+        let world = &self.world;
+        world.etcd.borrow_mut().expire(world.now());
+        for node in 0..world.hosts.len() {
+            self.tend(node);
+            pass_time(world, node);
+        }
+        invariants::at_every_step(world);
+    }
+
+    /// What a supervisor does: an agent that ended is started again, unless it was told to stop.
+    fn tend(&self, node: usize) {
+        let world = &self.world;
+        let host = &world.hosts[node];
+        if host.gate.is_closed() {
+            return;
+        }
+        let ended = host.life.borrow().ended.clone();
+        if let Some(ended) = ended {
+            host::kill(world, node);
+            if matches!(ended, pgbaton::agent::Ended::WithError(_)) {
+                world.note(node, "the agent ended with an error", [0, 0]);
+                let pause = world.rng.part(world.plan.ttl, 10, 100);
+                host.life.borrow_mut().start_at = Some(world.now() + pause);
+            }
+        }
+        let due = host.life.borrow().start_at.is_some_and(|at| at <= world.now());
+        if !due {
+            return;
+        }
+        // An agent that is still stopping is started again once it has ended.
+        if host.life.borrow().calls.is_none() {
+            host::start(world, node);
+        }
+    }
+}

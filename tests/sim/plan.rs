@@ -1,0 +1,71 @@
+//! What one world is like: drawn from its seed before anything happens.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::faults::{Fault, draw};
+use crate::rng::Rng;
+
+/// What one world is like.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many nodes.
+    pub nodes: usize,
+    /// The `ttl` of its configuration.
+    pub ttl: Duration,
+    /// The shortest lease its etcd grants.
+    pub shortest_lease: Duration,
+    /// `maximum_lag_on_failover`.
+    pub lag_bytes_max: u64,
+    /// `primary_start_timeout`.
+    pub primary_start_timeout_seconds: u64,
+    /// Whether diverged directories may be rewound.
+    pub use_pg_rewind: bool,
+    /// Whether diverged directories may be removed.
+    pub remove_diverged: bool,
+    /// Whether a directory may be removed after a failed rewind.
+    pub remove_after_failed_rewind: bool,
+    /// One tag of each node, where it has one.
+    pub tags: Vec<Option<(&'static str, Value)>>,
+    /// Whether faults begin with the world, not only when it serves.
+    pub faults_from_the_start: bool,
+    /// How long the faults last, all together.
+    pub faulty_for: Duration,
+    /// The faults, by when they begin.
+    pub faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// Draws a world.
+    pub fn draw(rng: &Rng) -> Self {
+        let nodes = *rng.pick(&[3, 3, 3, 3, 3, 3, 2, 4]);
+        let ttl = Duration::from_secs(*rng.pick(&[1, 1, 1, 2, 2, 3, 5]));
+        let lag_bytes_max = *rng.pick(&[0, 1_000, 20_000, 1 << 20]);
+        let faulty_for = ttl * 6 + Duration::from_secs(2);
+        let tags = (0..nodes).map(|_| tag(rng)).collect();
+        let use_pg_rewind = rng.chance(900);
+        Self {
+            nodes,
+            ttl,
+            shortest_lease: Duration::from_secs(*rng.pick(&[1, 2])),
+            lag_bytes_max,
+            primary_start_timeout_seconds: *rng.pick(&[0, 0, 1, 5, 60]),
+            use_pg_rewind,
+            remove_diverged: rng.chance(300),
+            remove_after_failed_rewind: rng.chance(300),
+            tags,
+            faults_from_the_start: rng.chance(120),
+            faulty_for,
+            faults: draw(rng, ttl, faulty_for),
+        }
+    }
+}
+
+fn tag(rng: &Rng) -> Option<(&'static str, Value)> {
+    match rng.below(12) {
+        0 => Some(("failover_priority", 5.into())),
+        1 => Some(("nofailover", true.into())),
+        _ => None,
+    }
+}

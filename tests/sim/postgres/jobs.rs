@@ -1,0 +1,191 @@
+//! The long jobs: `initdb`, a copy, a rewind, a recovery, a stop. Each leaves the directory as it is
+//! when it is cut short.
+
+use std::time::Duration;
+
+use pgbaton::cluster::{ControlState, StopMode, Upstream};
+use pgbaton::postgres::ServerError;
+use pgbaton::values::{SystemId, Timeline};
+use tokio::time::sleep;
+
+use super::server::{SimServer, not_possible};
+use super::{Content, Data, Process, kill_everything, node_of};
+use crate::sometimes::Sometimes;
+
+pub async fn initialize(server: &SimServer) -> Result<SystemId, ServerError> {
+    server.disk().await;
+    if !matches!(server.pg().content, Content::Empty) {
+        return Err(not_possible("the directory is not empty"));
+    }
+    server.pg().content = Content::Partial("initdb", None);
+    sleep(server.world.rng.millis(50, 300)).await;
+    server.disk().await;
+    let system = SystemId(server.world.rng.next() >> 1);
+    let at = server.world.wal.borrow_mut().found(system);
+    server.world.note(server.node, "has new data", [0, 0]);
+    server.pg().content = Content::Whole(Data {
+        system,
+        at,
+        control: ControlState::ShutDown,
+        checkpoint_timeline: Timeline::FIRST,
+        redo: at.lsn,
+        histories: [1].into(),
+        upstream: None,
+        slots: Default::default(),
+    });
+    Ok(system)
+}
+
+/// A server that could be copied or rewound from: what it has, while it serves and can be reached.
+fn source_of(server: &SimServer, source: &Upstream) -> Result<Data, ServerError> {
+    let node = node_of(&source.host).filter(|node| *node != server.node);
+    let Some(node) = node else { return Err(not_possible("no such host")) };
+    let host = &server.world.hosts[node];
+    let net = server.world.net.borrow();
+    if net.wal[node][server.node].cut || net.wal[server.node][node].cut || host.gate.is_closed() {
+        return Err(not_possible("the connection timed out"));
+    }
+    let pg = host.pg.borrow();
+    match (pg.process, pg.data()) {
+        (Process::Primary { .. } | Process::Standby, Some(data)) if !pg.stalled => Ok(data.clone()),
+        _ => Err(not_possible("the connection was refused")),
+    }
+}
+
+/// Waits while the source goes on serving.
+async fn transfer(
+    server: &SimServer,
+    source: &Upstream,
+    takes: Duration,
+) -> Result<Data, ServerError> {
+    let steps = (takes.as_millis() / 50).max(1) as u32;
+    for _ in 0..steps {
+        sleep(takes / steps).await;
+        server.disk().await;
+        source_of(server, source)?;
+    }
+    source_of(server, source)
+}
+
+pub async fn copy(server: &SimServer, source: &Upstream) -> Result<(), ServerError> {
+    server.disk().await;
+    if !matches!(server.pg().content, Content::Empty) {
+        return Err(not_possible("the directory is not empty"));
+    }
+    source_of(server, source)?;
+    server.pg().content = Content::Partial("a copy", None);
+    let takes = server.world.rng.millis(100, 800) + server.pg().slow;
+    match transfer(server, source, takes).await {
+        Ok(data) => {
+            server.world.note(server.node, "has a copy", [0, 0]);
+            server.pg().content = Content::Whole(Data {
+                control: ControlState::InRecovery,
+                histories: server.world.wal.borrow().branch(data.at).ancestors.iter().map(|one| one.timeline.0)
+                    .chain([server.world.wal.borrow().branch(data.at).timeline.0]).collect(),
+                upstream: None,
+                slots: Default::default(),
+                ..data
+            });
+            Ok(())
+        }
+        Err(error) => {
+            server.pg().content = Content::Empty;
+            Err(error)
+        }
+    }
+}
+
+pub async fn recover_alone(server: &SimServer) -> Result<(), ServerError> {
+    server.disk().await;
+    sleep(server.world.rng.millis(50, 300)).await;
+    server.disk().await;
+    let mut pg = server.pg();
+    if pg.process != Process::Off || pg.orphans.is_some() {
+        return Err(not_possible("a server runs on the directory"));
+    }
+    let Some(data) = pg.data_mut() else { return Err(not_possible("there is no data")) };
+    let mut wal = server.world.wal.borrow_mut();
+    // Recovery ends with a checkpoint of its own, unless there was nothing to recover.
+    data.at = wal.append(data.at, 120);
+    data.checkpoint_timeline = wal.branch(data.at).timeline;
+    data.redo = data.at.lsn;
+    data.control = ControlState::ShutDown;
+    drop(wal);
+    server.world.note(server.node, "was recovered alone", [0, 0]);
+    Ok(())
+}
+
+pub async fn rewind(server: &SimServer, source: &Upstream) -> Result<(), ServerError> {
+    server.disk().await;
+    if server.pg().process != Process::Off {
+        return Err(not_possible("a server runs on the directory"));
+    }
+    let theirs = source_of(server, source)?;
+    let (mine, repeated) = match &server.pg().content {
+        Content::Whole(data) => (data.clone(), false),
+        Content::Partial(_, Some(data)) => (data.clone(), true),
+        Content::Empty | Content::Partial(_, None) => return Err(not_possible("there is no data")),
+    };
+    if mine.system != theirs.system {
+        return Err(not_possible("source and target are of different systems"));
+    }
+    // It goes by the control files: a source that has not written a checkpoint on its new timeline
+    // looks as if it had never left the old one.
+    if mine.checkpoint_timeline == theirs.checkpoint_timeline && !repeated {
+        server.world.note(server.node, "no rewind required", [0, 0]);
+        return Ok(());
+    }
+    server.pg().content = Content::Partial("a rewind", Some(mine));
+    let takes = server.world.rng.millis(100, 600) + server.pg().slow;
+    let theirs = transfer(server, source, takes).await?;
+    server.world.note(server.node, "was rewound", [0, 0]);
+    server.world.sometimes(Sometimes::Rewound);
+    if repeated {
+        server.world.sometimes(Sometimes::RewindRepeated);
+    }
+    server.pg().content = Content::Whole(Data {
+        control: ControlState::InRecovery,
+        upstream: None,
+        slots: Default::default(),
+        ..theirs
+    });
+    Ok(())
+}
+
+pub fn begin_stop(server: &SimServer, mode: StopMode) {
+    let now = server.world.now();
+    let process = server.pg().process;
+    if mode == StopMode::Immediate {
+        // Needs the disk before it does anything to anybody.
+        if !server.pg().stalled {
+            kill_everything(&server.world, server.node);
+        }
+        return;
+    }
+    let was_primary = match process {
+        Process::Off | Process::Stopping { .. } => return,
+        Process::Primary { .. } => true,
+        Process::Starting { as_primary, .. } => {
+            // It ends when recovery does; as if it had been killed, but in order.
+            if as_primary {
+                kill_everything(&server.world, server.node);
+                return;
+            }
+            false
+        }
+        Process::Standby => false,
+    };
+    let slow = server.pg().slow;
+    let not_before = now + server.world.rng.millis(10, 120) + slow;
+    let patience = server.world.plan.ttl * 3 / 2;
+    let mut pg = server.pg();
+    pg.promoted_at = None;
+    pg.process = Process::Stopping {
+        not_before,
+        give_up_at: not_before + patience,
+        was_primary,
+        checkpointed: false,
+    };
+    drop(pg);
+    server.world.note(server.node, "is told to stop, was a primary: {}", [u64::from(was_primary), 0]);
+}

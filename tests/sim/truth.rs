@@ -1,0 +1,161 @@
+//! What is really so, as no agent can know it: who holds the baton, since which send, and who opened
+//! which server.
+
+use std::time::Duration;
+
+use pgbaton::cluster::{Baton, BatonState};
+use pgbaton::dcs::{Op, RawSnapshot, RawValue, Txn, decode, keys};
+use pgbaton::values::{Incarnation, Lsn, Term, WalPosition};
+
+use crate::etcd::Author;
+use crate::postgres::At;
+
+/// A lease that the store has really given.
+#[derive(Clone, Copy, Debug)]
+pub struct TrueLease {
+    /// Whose.
+    pub incarnation: Incarnation,
+    /// When the renewal that counts was sent, in true time.
+    pub sent_at: Duration,
+    /// For how long, at the most.
+    pub ttl: Duration,
+}
+
+/// One time that a server was opened to writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Which server.
+    pub node: usize,
+    /// Where its log was then.
+    pub at: At,
+}
+
+/// What a change of holder began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// A race, or a bootstrap; with the last position that the former holder had published.
+    ByRace(Option<WalPosition>),
+    /// An offer by name.
+    ByName,
+}
+
+/// What is really so.
+pub struct Truth {
+    /// The baton in the store.
+    pub baton: Option<Baton>,
+    /// When it changed last.
+    pub changed_at: Duration,
+    /// The lease each node really has.
+    pub leases: Vec<Option<TrueLease>>,
+    /// The last term each node held.
+    pub terms: Vec<Term>,
+    /// How the present leadership began.
+    pub began: Began,
+    /// Every time a server was opened.
+    pub openings: Vec<Opening>,
+    /// The end of what was acknowledged last, on the cluster's one history.
+    pub acknowledged: Option<At>,
+    /// When something was acknowledged last, and since which opening.
+    pub last: Option<(Duration, usize)>,
+    /// The longest `ttl` lately in force.
+    pub ttl: Duration,
+    /// The shortest `ttl` lately in force.
+    pub shortest_ttl: Duration,
+    /// Who held the baton before its last change.
+    pub previous: Option<Incarnation>,
+    /// When the baton was last known to be free, or its holder had been silent for long.
+    pub vacant_until: Option<Duration>,
+}
+
+impl Truth {
+    /// Of a world that has not begun.
+    pub fn new(nodes: usize, ttl: Duration) -> Self {
+        Self {
+            baton: None,
+            changed_at: Duration::ZERO,
+            leases: vec![None; nodes],
+            terms: vec![Term::ZERO; nodes],
+            began: Began::ByRace(None),
+            openings: Vec::new(),
+            acknowledged: None,
+            last: None,
+            ttl,
+            shortest_ttl: ttl,
+            previous: None,
+            vacant_until: None,
+        }
+    }
+
+    /// A node's agent starts anew: it holds nothing.
+    pub fn starts(&mut self, node: usize) {
+        self.leases[node] = None;
+    }
+
+    /// A transaction was applied.
+    pub fn applied(&mut self, author: Author, txn: &Txn, now: Duration) {
+        let baton = txn.ops.iter().find_map(|op| match op {
+            Op::Put(key, value, _) if key == keys::BATON => Some(value.clone()),
+            Op::Put(..) | Op::Delete(_) => None,
+        });
+        let (Some(value), Some(node)) = (baton, author.node) else { return };
+        let mut snapshot = RawSnapshot::default();
+        let raw = RawValue { value, mod_revision: Default::default(), lease: None };
+        snapshot.keys.insert(keys::BATON.to_owned(), raw);
+        let Some(baton) = decode(&snapshot).0.baton.map(|baton| baton.value) else { return };
+        let was_silent = now - self.changed_at >= self.shortest_ttl * 48 / 100;
+        if self.is_vacant() || was_silent {
+            self.vacant_until = Some(now);
+        }
+        let before = self.baton.take();
+        self.previous = before.as_ref().map(|baton| baton.incarnation);
+        match baton.state {
+            BatonState::Held => {
+                let incarnation = author.incarnation;
+                let lease = TrueLease { incarnation, sent_at: author.sent_at, ttl: self.ttl };
+                self.leases[node] = Some(lease);
+                self.terms[node] = baton.term;
+                self.holds(before.as_ref(), &baton);
+            }
+            BatonState::Offered | BatonState::Released => self.leases[node] = None,
+        }
+        self.baton = Some(baton);
+        self.changed_at = now;
+    }
+
+    fn holds(&mut self, before: Option<&Baton>, baton: &Baton) {
+        let Some(before) = before else { return };
+        let same = before.incarnation == baton.incarnation;
+        match before.state {
+            BatonState::Offered if same => self.began = Began::ByName,
+            BatonState::Held if same => {}
+            BatonState::Offered | BatonState::Held | BatonState::Released => {
+                self.began = Began::ByRace(before.position);
+            }
+        }
+    }
+
+    /// Whether nobody holds the baton.
+    pub fn is_vacant(&self) -> bool {
+        self.baton.as_ref().is_none_or(|baton| baton.state != BatonState::Held)
+    }
+
+    /// Whether this start of this agent really holds the baton.
+    pub fn is_holder(&self, incarnation: Incarnation) -> bool {
+        self.baton.as_ref().is_some_and(|baton| {
+            baton.state == BatonState::Held && baton.incarnation == incarnation
+        })
+    }
+
+    /// How much of what was acknowledged a new leader must have.
+    pub fn due(&self, place: impl Fn(At, WalPosition) -> Option<At>, lag_max: u64) -> Option<At> {
+        let acknowledged = self.acknowledged?;
+        match self.began {
+            Began::ByName => Some(acknowledged),
+            Began::ByRace(None) => None,
+            Began::ByRace(Some(published)) => {
+                let lsn = Lsn(published.lsn.0.saturating_sub(lag_max));
+                place(acknowledged, WalPosition { lsn, ..published })
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A whole world on one thread: what all of its parts share.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use pgbaton::cluster::BatonState;
+use pgbaton::dcs::{Compare, Op, StoreError, Txn, TxnReply, keys};
+use tokio::time::Instant;
+
+use crate::clock::SimClock;
+use crate::etcd::{Author, Etcd};
+use crate::host::Host;
+use crate::invariants;
+use crate::net::Net;
+use crate::plan::Plan;
+use crate::postgres::Wal;
+use crate::rng::Rng;
+use crate::sometimes::{Counts, Sometimes};
+use crate::trace::Trace;
+use crate::truth::Truth;
+
+/// A rule that was broken.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// How.
+    pub text: String,
+    /// When.
+    pub at: Duration,
+}
+
+/// A whole world.
+pub struct World {
+    /// When it began.
+    pub began: Instant,
+    /// What it is like.
+    pub plan: Plan,
+    /// Where chance comes from.
+    pub rng: Rng,
+    /// What happened.
+    pub trace: Trace,
+    /// The store.
+    pub etcd: RefCell<Etcd>,
+    /// The links.
+    pub net: RefCell<Net>,
+    /// The logs.
+    pub wal: RefCell<Wal>,
+    /// The nodes.
+    pub hosts: Vec<Host>,
+    /// What is really so.
+    pub truth: RefCell<Truth>,
+    /// The first rule that was broken.
+    pub violation: RefCell<Option<Violation>>,
+    counts: RefCell<Counts>,
+}
+
+/// The members' names.
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(plan: Plan, rng: Rng, told: bool) -> Self {
+        let began = Instant::now();
+        let clock = || {
+            let rate = rng.below(2000) as i64 - 1000;
+            SimClock::new(began, rng.millis(1_000, 90_000), rate)
+        };
+        let hosts = NAMES[..plan.nodes].iter().map(|name| Host::new(name, clock())).collect();
+        Self {
+            began,
+            trace: Trace::new(told),
+            etcd: RefCell::new(Etcd::new(plan.shortest_lease)),
+            net: RefCell::new(Net::new(plan.nodes)),
+            wal: RefCell::new(Wal::default()),
+            hosts,
+            truth: RefCell::new(Truth::new(plan.nodes, plan.ttl)),
+            violation: RefCell::new(None),
+            counts: RefCell::new(Counts::default()),
+            plan,
+            rng,
+        }
+    }
+
+    /// True time since the beginning.
+    pub fn now(&self) -> Duration {
+        Instant::now().duration_since(self.began)
+    }
+
+    /// Something happened at a node.
+    pub fn note(&self, node: usize, what: &'static str, numbers: [u64; 2]) {
+        self.trace.note(self.now(), self.hosts[node].name.as_str(), what, numbers);
+    }
+
+    /// Something happened elsewhere.
+    pub fn note_of(&self, who: &str, what: &'static str, numbers: [u64; 2]) {
+        self.trace.note(self.now(), who, what, numbers);
+    }
+
+    /// Something happened that has to happen sometimes.
+    pub fn sometimes(&self, what: Sometimes) {
+        self.counts.borrow_mut()[what as usize] += 1;
+    }
+
+    /// How often what happened.
+    pub fn counts(&self) -> Counts {
+        *self.counts.borrow()
+    }
+
+    /// A rule was broken. Only the first one counts.
+    pub fn broken(&self, invariant: &'static str, text: String) {
+        let mut violation = self.violation.borrow_mut();
+        if violation.is_none() {
+            if self.trace.is_told() {
+                println!("{:9.3} BROKEN {invariant}: {text}", self.now().as_secs_f64());
+            }
+            *violation = Some(Violation { invariant, text, at: self.now() });
+        }
+    }
+
+    /// A transaction reaches the store.
+    pub fn commit(&self, author: Author, txn: &Txn) -> Result<TxnReply, StoreError> {
+        let now = self.now();
+        let guard = self.etcd.borrow().key(keys::GUARD).map(|guard| guard.value.clone());
+        let result = self.etcd.borrow_mut().apply(txn, now);
+        let writes = |wanted: &str| {
+            txn.ops.iter().any(|op| matches!(op, Op::Put(key, ..) if key == wanted))
+        };
+        match &result {
+            Ok(reply) if reply.succeeded => {
+                self.tell_of(author, txn);
+                invariants::written(self, author, txn, guard.as_ref());
+                let before = self.truth.borrow().baton.as_ref().map(|baton| baton.term);
+                self.truth.borrow_mut().applied(author, txn, now);
+                if writes(keys::BATON) {
+                    invariants::baton_changed(self, before);
+                }
+            }
+            Ok(_) => {
+                if txn.compares.iter().any(|compare| matches!(compare, Compare::Value(..))) {
+                    self.sometimes(Sometimes::LateWriteRefused);
+                }
+                if writes(keys::BATON) {
+                    self.refused_baton(author, writes(keys::GUARD));
+                }
+            }
+            Err(StoreError::NoSpace) if writes(keys::BATON) => self.sometimes(Sometimes::NoSpace),
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn refused_baton(&self, author: Author, takes: bool) {
+        let truth = self.truth.borrow();
+        let Some(baton) = &truth.baton else { return };
+        if baton.incarnation == author.incarnation && baton.state == BatonState::Held {
+            self.sometimes(Sometimes::AmbiguousResolved);
+        } else if takes {
+            self.sometimes(Sometimes::TakeConflict);
+        }
+    }
+
+    fn tell_of(&self, author: Author, txn: &Txn) {
+        for op in &txn.ops {
+            let (key, value) = match op {
+                Op::Put(key, value, _) => (key, Some(value)),
+                Op::Delete(key) => (key, None),
+            };
+            self.trace.bytes(key.as_bytes());
+            if key == keys::OUTCOME && value.is_some_and(|value| refused(value)) {
+                self.sometimes(Sometimes::RequestRefused);
+            }
+            self.trace.bytes(value.map_or(&[][..], |value| value));
+            if self.trace.is_told() {
+                let text = value.map_or("deleted".into(), |value| String::from_utf8_lossy(value));
+                let who = author.node.map_or("person", |node| self.hosts[node].name.as_str());
+                println!("{:9.3} {who:>6}  -> {key} = {text}", self.now().as_secs_f64());
+            }
+        }
+    }
+
+    /// A node was told that its renewal was applied.
+    pub fn renewal_answered(&self, node: usize) {
+        let status = self.hosts[node].life.borrow().published.as_ref().map(|one| one.get());
+        let late = status.is_some_and(|status| {
+            status.lease.is_some_and(|(_, until)| crate::ports::is_past(self, node, until))
+        });
+        if late {
+            self.sometimes(Sometimes::LateReply);
+        }
+    }
+}
+
+/// Whether an outcome says that a request was refused.
+fn refused(outcome: &[u8]) -> bool {
+    String::from_utf8_lossy(outcome).contains("\"done\":false")
+}
