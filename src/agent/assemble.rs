@@ -150,21 +150,12 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         metrics: parts.metrics.clone(),
     });
     let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
-    let mirror = Mirror::new(
-        store.clone(),
-        clock.clone(),
-        channels.times.1.clone(),
-        channels.sight.0,
-        metrics.clone(),
-    );
-    let publisher = Publisher {
-        store: store.clone(),
-        clock: clock.clone(),
-        name: me.name.clone(),
-        times: channels.times.1,
-        wanted: channels.wanted.1,
-        display: channels.display.0,
-    };
+    let (times, shown) = (channels.times.1, channels.sight.0);
+    let mirror = Mirror::new(store.clone(), clock.clone(), times.clone(), shown, metrics.clone());
+    let (wanted, display) = (channels.wanted.1, channels.display.0);
+    let name = me.name.clone();
+    let (store_too, clock_too) = (store.clone(), clock.clone());
+    let publisher = Publisher { store: store_too, clock: clock_too, name, times, wanted, display };
     let context = Rc::new(Context {
         store,
         server: parts.server,
