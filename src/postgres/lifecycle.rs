@@ -11,7 +11,7 @@ use super::configuration::{self, Source};
 use super::connection::Refusal;
 use super::facts;
 use super::files::{self, blocking};
-use super::place::{Place, Unfinished};
+use super::place::Place;
 use super::port::{Killed, ServerError, StartAs, StopMode};
 use super::process::{PidFile, Postmaster};
 use super::server::LocalServer;
@@ -87,14 +87,6 @@ impl LocalServer {
     ) -> Result<(), ServerError> {
         let (place, settings, source) = (self.place.clone(), settings.clone(), source.clone());
         blocking(move || {
-            for work in [Unfinished::Making, Unfinished::Rewinding] {
-                if place.is_unfinished(work) {
-                    return Err(ServerError::NotPossible(format!(
-                        "{}: its making was interrupted, so no server may be started on it",
-                        place.data_dir.display()
-                    )));
-                }
-            }
             // No process of the server is there, so whatever the file names, it is not the server.
             files::remove(&place.data_dir.join("postmaster.pid"))?;
             place.remove_planted_at_the_end()?;

@@ -8,7 +8,7 @@ use super::connection::{Access, Refusal};
 use super::control::ControlData;
 use super::facts::{self, Answer, AskError, Facts, ancestors_from_file};
 use super::files::{self, blocking};
-use super::place::{Place, Unfinished};
+use super::place::Place;
 use super::port::{Control, Look, ServerError, StandbyFacts, State};
 use super::process::{PidFile, Postmaster};
 use super::programs::Run;
@@ -262,21 +262,10 @@ fn check(place: &Place, programs_major: Option<u32>) -> Result<ControlKey, Box<S
     let data_dir = place.data_dir.as_path();
     let unusable =
         |what: String| Box::new(State::Unusable(format!("{}: {what}", data_dir.display())));
-    if place.is_unfinished(Unfinished::Making) {
-        // Whatever is there, this agent has made it and not finished.
-        return Err(Box::new(State::Empty));
-    }
     match files::is_empty(data_dir) {
         Ok(true) => return Err(Box::new(State::Empty)),
         Ok(false) => {}
         Err(error) => return Err(unusable(format!("it cannot be read: {error}"))),
-    }
-    if place.is_unfinished(Unfinished::Rewinding) {
-        return Err(unusable(
-            "pg_rewind was interrupted here, so it is neither the old data nor the new; empty it to \
-             have it copied again"
-                .to_owned(),
-        ));
     }
     check_owner(place, data_dir).map_err(unusable)?;
     let version = files::read(&data_dir.join("PG_VERSION")).ok().flatten();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::conninfo::Conninfo;
 use super::files::{self, Manner, at, blocking};
-use super::place::{Place, Unfinished};
+use super::place::Place;
 use super::port::{CopyProgress, ServerError, Upstream};
 use super::programs::Run;
 use super::server::LocalServer;
@@ -38,9 +38,13 @@ impl LocalServer {
             .arg(format!("--username={}", superuser.username));
         let password_file = place.state_dir.join("initdb-password");
         if let Some(password) = superuser.password.clone() {
-            let path = password_file.clone();
+            let (path, place) = (password_file.clone(), place.clone());
             let manner = Manner { owner: place.owner, mode: 0o600 };
-            blocking(move || files::write(&path, &format!("{password}\n"), manner)).await?;
+            blocking(move || {
+                files::make_folder(&place.state_dir, place.owner)?;
+                files::write(&path, &format!("{password}\n"), manner)
+            })
+            .await?;
             run = run.arg("--pwfile").arg(&password_file);
         }
         let options = place.bootstrap.as_ref().map(|bootstrap| bootstrap.initdb.clone());
@@ -97,16 +101,12 @@ impl LocalServer {
         let place = self.place.clone();
         blocking(move || {
             let data_dir = &place.data_dir;
-            if place.is_unfinished(Unfinished::Making) {
-                clear(&place)?;
-            }
             if !at(data_dir, "listing", files::is_empty(data_dir))? {
                 return Err(ServerError::NotPossible(format!(
                     "{} is not empty: nothing is made where something is",
                     data_dir.display()
                 )));
             }
-            place.begin(Unfinished::Making)?;
             files::make_folder(data_dir, place.owner)?;
             // An empty folder that was there can be root's, such as a fresh volume.
             let Some(owner) = place.owner else { return Ok(()) };
@@ -120,18 +120,10 @@ impl LocalServer {
     async fn end_making<T>(&self, made: Result<T, ServerError>) -> Result<T, ServerError> {
         let (place, failed) = (self.place.clone(), made.is_err());
         self.watch.forget();
-        let cleared = blocking(move || {
-            if failed {
-                clear(&place)?;
-            }
-            place.finish(Unfinished::Making)
-        })
-        .await;
-        if let (Err(_), Err(error)) = (&made, &cleared) {
-            tracing::warn!(%error, "what a failed copy left could not be removed");
-            return made;
+        if failed && let Err(error) = blocking(move || clear(&place)).await {
+            tracing::warn!(%error, "what a failed step left could not be removed");
         }
-        cleared.and(made)
+        made
     }
 
     pub(super) async fn refuse_while_it_runs(&self) -> Result<(), ServerError> {
@@ -151,12 +143,7 @@ impl LocalServer {
         self.refuse_while_it_runs().await?;
         self.watch.forget();
         let place = self.place.clone();
-        blocking(move || {
-            clear(&place)?;
-            place.finish(Unfinished::Rewinding)?;
-            place.finish(Unfinished::Making)
-        })
-        .await
+        blocking(move || clear(&place)).await
     }
 
     pub(super) async fn make_accounts(&self) -> Result<(), ServerError> {

@@ -43,8 +43,43 @@ impl Owner {
         }
     }
 
+    /// Whether it can get to a file in these folders; one that is not there yet is no obstacle.
+    pub(super) fn reaches(self, path: &Path) -> bool {
+        path.ancestors().skip(1).filter_map(|folder| std::fs::metadata(folder).ok()).all(|found| {
+            let mode = found.mode();
+            let may_pass = match (found.uid() == self.uid, found.gid() == self.gid) {
+                (true, _) => mode & 0o100,
+                (false, true) => mode & 0o010,
+                (false, false) => mode & 0o001,
+            };
+            may_pass != 0
+        })
+    }
+
     /// Gives a file or folder to its owner.
     pub(super) fn take(self, path: &Path) -> io::Result<()> {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_reached_through_folders_that_let_one_pass() {
+        let folder = tempfile::tempdir().unwrap();
+        let open_to = |mode| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        open_to(0o700);
+        let found = std::fs::metadata(folder.path()).unwrap();
+        let path = folder.path().join("new/pgpass");
+        let stranger = Owner { uid: found.uid() + 1, gid: found.gid() + 1 };
+        assert!(Owner { uid: found.uid(), gid: found.gid() }.reaches(&path));
+        assert!(!stranger.reaches(&path));
+        open_to(0o711);
+        assert!(stranger.reaches(&path));
     }
 }

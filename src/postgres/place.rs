@@ -21,7 +21,7 @@ pub(super) struct Place {
     pub data_dir: PathBuf,
     pub config_dir: PathBuf,
     pub pgpass: PathBuf,
-    /// Where the agent notes what it has begun and not finished on the data directory.
+    /// Where the agent's own small files are.
     pub state_dir: PathBuf,
     pub listen_addresses: String,
     pub port: u16,
@@ -30,29 +30,20 @@ pub(super) struct Place {
     pub owner: Option<Owner>,
 }
 
-/// Work on a data directory that leaves it unusable when it is interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfinished {
-    /// `initdb` or `pg_basebackup`: what is there was made by ourselves.
-    Making,
-    /// `pg_rewind`: what is there is neither the old data nor the new.
-    Rewinding,
-}
-
-impl Unfinished {
-    fn file_name(self) -> &'static str {
-        match self {
-            Unfinished::Making => "making-data",
-            Unfinished::Rewinding => "rewinding-data",
-        }
-    }
-}
-
 impl Place {
     /// # Errors
     /// When the agent is root and there is nobody to run the server as.
     pub fn of(node: &NodeConfig) -> Result<Self, ServerError> {
         let postgresql = &node.postgresql;
+        let owner = Owner::of(&postgresql.data_dir)?;
+        if let Some(owner) = owner.filter(|owner| !owner.reaches(&postgresql.pgpass)) {
+            return Err(ServerError::NotPossible(format!(
+                "postgresql.pgpass: the server will run as user id {}, which cannot get to {}; set \
+                 it to a file that this user can reach",
+                owner.uid,
+                postgresql.pgpass.display()
+            )));
+        }
         Ok(Self {
             name: node.name.clone(),
             scope: node.scope.clone(),
@@ -64,7 +55,7 @@ impl Place {
             port: postgresql.port,
             accounts: postgresql.authentication.clone(),
             bootstrap: node.bootstrap.clone(),
-            owner: Owner::of(&postgresql.data_dir)?,
+            owner,
         })
     }
 
@@ -79,23 +70,6 @@ impl Place {
 
     fn manner(&self) -> Manner {
         Manner { owner: self.owner, mode: 0o600 }
-    }
-
-    pub fn begin(&self, work: Unfinished) -> Result<(), ServerError> {
-        files::make_folder(&self.state_dir, self.owner)?;
-        files::write(&self.state_dir.join(work.file_name()), "", self.manner())?;
-        files::sync_folder(&self.state_dir)
-    }
-
-    pub fn finish(&self, work: Unfinished) -> Result<(), ServerError> {
-        if files::remove(&self.state_dir.join(work.file_name()))? {
-            files::sync_folder(&self.state_dir)?;
-        }
-        Ok(())
-    }
-
-    pub fn is_unfinished(&self, work: Unfinished) -> bool {
-        self.state_dir.join(work.file_name()).exists()
     }
 
     /// Writes what PostgreSQL reads when it starts or reloads; returns whether anything changed.

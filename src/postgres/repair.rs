@@ -1,19 +1,13 @@
 //! Bringing a data directory back into the cluster: recovery without letting anybody in, and
 //! `pg_rewind`.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::configuration::Source;
 use super::files::blocking;
-use super::place::Unfinished;
 use super::port::{ControlState, ServerError, Upstream};
 use super::programs::Run;
 use super::server::LocalServer;
 use crate::config::Program;
 
-/// What `pg_rewind` says before it changes anything on its target.
-const BEFORE_THE_FIRST_CHANGE: &str = "need to copy";
 /// The first version whose `pg_rewind` can be told where the configuration file is.
 const MAJOR_WITH_CONFIG_FILE: u32 = 15;
 
@@ -46,35 +40,16 @@ impl LocalServer {
 
     pub(super) async fn run_rewind(&self, source: &Upstream) -> Result<(), ServerError> {
         self.ready_for_repair(false).await?;
-        let place = self.place.clone();
-        blocking(move || place.begin(Unfinished::Rewinding)).await?;
         self.watch.forget();
-        let changed = AtomicBool::new(false);
-        let said = Mutex::new(Vec::new());
+        let program = self.rewind_program(source, self.major().await?);
         let tell = |line: &str| {
-            if line.contains(BEFORE_THE_FIRST_CHANGE) {
-                changed.store(true, Ordering::SeqCst);
-            }
-            if let Ok(mut said) = said.lock() {
-                said.push(line.to_owned());
+            if is_news(line) {
+                tracing::info!("{line}");
             }
         };
-        let program = self.rewind_program(source, self.major().await?);
-        let done = self.programs.run_telling(program, tell).await;
-        for line in said.into_inner().unwrap_or_default().iter().filter(|line| is_news(line)) {
-            tracing::info!("{line}");
-        }
-        if done.is_err() && changed.load(Ordering::SeqCst) {
-            // The note stays, so that nothing is started on it.
-            return done.map(drop);
-        }
-        // Its copy of the source's configuration must not be what a server comes up with.
-        let ready = if done.is_ok() { self.ready_for_repair(true).await } else { Ok(()) };
-        let place = self.place.clone();
-        if ready.is_ok() {
-            blocking(move || place.finish(Unfinished::Rewinding)).await?;
-        }
-        done.map(drop).and(ready)
+        self.programs.run_telling(program, tell).await?;
+        // The source's configuration came along, and must not be what a server comes up with.
+        self.ready_for_repair(true).await
     }
 
     fn rewind_program(&self, source: &Upstream, major: u32) -> Run {

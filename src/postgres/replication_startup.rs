@@ -98,7 +98,7 @@ mod tests {
     async fn the_first_message_asks_for_replication_and_the_rest_passes() {
         let (near, mut far) = tokio::io::duplex(256);
         let mut stream = ReplicationStartup::new(near);
-        stream.write_all(b"\0\0\0\x0f\0\x03\0\0user\0a\0").await.unwrap_err();
+        stream.write_all(b"\0\0\0\x0f\0\x03\0\0user\0a\0\0").await.unwrap_err();
         let mut stream = ReplicationStartup { stream: stream.stream, first: None };
         stream.write_all(b"\0\0\0\x10\0\x03\0\0user\0a\0\0").await.unwrap();
         stream.write_all(b"next").await.unwrap();
