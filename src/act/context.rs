@@ -23,6 +23,8 @@ pub enum Note {
     RequestTried(Revision, String),
     /// The leader's position was written for Patroni's readers.
     StatusWritten(Monotonic, Lsn),
+    /// A write of this agent made the store's revision this one.
+    Wrote(Revision),
     /// The agent is to end, with this error or none.
     Leave(Option<String>),
     /// How far a copy is.

@@ -91,6 +91,7 @@ pub async fn write_lineage<P: Ports>(
     if !reply.succeeded {
         return Err(EffectError::Conflict("the guard"));
     }
+    context.note(Note::Wrote(reply.revision));
     context.written_lineage.replace(Some(lineage));
     Ok(())
 }

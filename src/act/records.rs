@@ -26,7 +26,12 @@ async fn commit<P: Ports>(
     let sent_at = context.clock.now();
     let result = context.store.commit(txn, within).await;
     context.metrics.store("write", context.clock.now().since(sent_at), result.is_ok());
-    if result?.succeeded { Ok(()) } else { Err(EffectError::Conflict(what)) }
+    let reply = result?;
+    if !reply.succeeded {
+        return Err(EffectError::Conflict(what));
+    }
+    context.note(Note::Wrote(reply.revision));
+    Ok(())
 }
 
 async fn guarded<P: Ports>(context: &Context<P>, ops: Vec<Op>) -> Result<(), EffectError> {

@@ -272,6 +272,9 @@ impl<P: Ports> Agent<P> {
                 Note::RequestTried(revision, why) => {
                     self.memory.request_tried = Some((revision, why));
                 }
+                Note::Wrote(revision) => {
+                    self.memory.wrote = self.memory.wrote.max(revision);
+                }
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),
                 Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),

@@ -15,6 +15,10 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
         let reason = Reason::with("raise the term: a race broke off", detail);
         return Decision::act(reason, JobKind::Other, vec![Effect::RaiseTerm(highest)]);
     }
+    if view.cluster().revision < view.memory.wrote {
+        // What was just written is still missing here: doing it again would go round in circles.
+        return Decision::wait(Reason::plain("lead"));
+    }
     if !promotion::is_settled(&view.cluster().lineage()) {
         let reason = Reason::plain("record the promotion");
         return Decision::act(reason, JobKind::Other, vec![Effect::RecordPromotion]);

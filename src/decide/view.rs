@@ -158,6 +158,9 @@ pub struct Memory {
     pub diverged_since: Option<Monotonic>,
     /// When the leader last wrote down its position for Patroni's readers, and which.
     pub status_written: Option<(Monotonic, Lsn)>,
+    /// The store's revision after this agent's last write: before the view shows it, the view does
+    /// not show what was written.
+    pub wrote: Revision,
 }
 
 /// An effect that failed.
