@@ -278,12 +278,26 @@ impl<P: Ports> Agent<P> {
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),
                 Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),
-                Note::Copy(progress) => self.copy = Some(progress),
+                Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");
                     self.inlets.metrics.promotion(self.activity.reason.label);
                 }
             }
+        }
+    }
+
+    /// Shows how far a copy is, and logs each quarter of it.
+    fn tell_copy(&mut self, progress: CopyProgress) {
+        let quarter = |progress: &CopyProgress| {
+            let total = progress.total_kilobytes.filter(|total| *total > 0)?;
+            Some(progress.done_kilobytes.min(total) * 4 / total)
+        };
+        let before = self.copy.replace(progress);
+        let now = quarter(&progress);
+        if now.is_some() && now != before.as_ref().and_then(quarter) {
+            let total_kilobytes = progress.total_kilobytes;
+            info!(done_kilobytes = progress.done_kilobytes, total_kilobytes, "copying");
         }
     }
 

@@ -9,7 +9,7 @@ mod signals;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -57,7 +57,8 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
         .with_context(|| format!("restapi.listen: {address} cannot be listened on"))?;
     listener.set_nonblocking(true)?;
     let (metrics, events) = (Metrics::default(), Events::default());
-    let reload = reloader(path, env);
+    let listening = Arc::new(OnceLock::new());
+    let reload = reloader(path, env, Arc::clone(&listening));
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
@@ -80,6 +81,7 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
         events,
         access,
     });
+    let _ = listening.set(api.clone());
     let _api = on_a_thread("api", move || {
         one_thread()?.block_on(async {
             let listener = TcpListener::from_std(listener)?;
@@ -148,11 +150,17 @@ pub fn read_config(
 fn reloader(
     path: Option<PathBuf>,
     env: BTreeMap<String, String>,
+    listening: Arc<OnceLock<ApiState>>,
 ) -> Box<dyn Fn() -> Option<Arc<NodeConfig>>> {
     Box::new(move || {
         let mut say = |finding: &Finding| warn!(%finding, "while reading the files again");
         match read_config(path.as_deref(), &env, &mut say) {
-            Ok(config) => Some(Arc::new(config)),
+            Ok(config) => {
+                if let Some(api) = listening.get() {
+                    api.set_access(Access::of(&config.restapi).0);
+                }
+                Some(Arc::new(config))
+            }
             Err(error) => {
                 warn!(%error, "the configuration in force is kept");
                 None
