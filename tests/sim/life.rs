@@ -1,5 +1,6 @@
 //! One whole life of a world: it is founded, things go wrong, everything is mended, it serves again.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::faults::{self, Underway};
+use crate::gate::POLLS_MAX;
 use crate::host;
 use crate::invariants::{self, CONVERGENCE, convergence};
 use crate::plan::Plan;
@@ -34,6 +36,20 @@ const STEP: Duration = Duration::from_millis(10);
 const LOOK_EVERY: u32 = 10;
 /// For so many looks in a row everything has to be well.
 const WELL_FOR: u32 = 5;
+
+thread_local! {
+    static PANICKED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic anywhere in a world breaks a rule there.
+pub fn watch_for_panics(told: bool) {
+    std::panic::set_hook(Box::new(move |panic| {
+        if told {
+            println!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
+        }
+        PANICKED.set(Some(panic.to_string()));
+    }));
+}
 
 /// Lives the world of a seed.
 pub fn live(seed: u64, told: bool) -> Outcome {
@@ -150,6 +166,12 @@ impl Life {
             pass_time(world, node);
         }
         invariants::at_every_step(world);
+        if world.polls.replace(0) > POLLS_MAX {
+            world.broken("nobody_spins", "an agent goes round in circles".to_owned());
+        }
+        if let Some(text) = PANICKED.take() {
+            world.broken("nobody_panics", text);
+        }
     }
 
     /// What a supervisor does: an agent that ended is started again, unless it was told to stop.

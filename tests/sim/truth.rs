@@ -49,6 +49,8 @@ pub struct Truth {
     pub leases: Vec<Option<TrueLease>>,
     /// The last term each node held.
     pub terms: Vec<Term>,
+    /// The highest term for which each node's vote was told to anybody.
+    pub told: Vec<Term>,
     /// How the present leadership began.
     pub began: Began,
     /// Every time a server was opened.
@@ -75,6 +77,7 @@ impl Truth {
             changed_at: Duration::ZERO,
             leases: vec![None; nodes],
             terms: vec![Term::ZERO; nodes],
+            told: vec![Term::ZERO; nodes],
             began: Began::ByRace(None),
             openings: Vec::new(),
             acknowledged: None,
