@@ -68,7 +68,8 @@ pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let world = Rc::new(World::new(plan, rng, told));
-        let mut life = Life { world: Rc::clone(&world), underway: Vec::new(), steps: 0 };
+        let mut life =
+            Life { world: Rc::clone(&world), underway: Vec::new(), steps: 0, last: None };
         life.whole().await;
         // The tasks hold the world, and the world holds the tasks.
         for node in 0..world.hosts.len() {
@@ -83,6 +84,7 @@ struct Life {
     world: Rc<World>,
     underway: Vec<Underway>,
     steps: u32,
+    last: Option<usize>,
 }
 
 impl Life {
@@ -142,7 +144,9 @@ impl Life {
         let mut faults = world.plan.faults.iter().peekable();
         while world.now() < began + world.plan.faulty_for && !self.is_broken() {
             while let Some(fault) = faults.next_if(|fault| began + fault.at <= world.now()) {
-                self.underway.push(faults::begin(&world, fault));
+                let begun = faults::begin(&world, fault, self.last);
+                self.last = Some(begun.node);
+                self.underway.push(begun);
             }
             let now = world.now();
             let (over, still) = self.underway.drain(..).partition(|one| one.ends_at <= now);
