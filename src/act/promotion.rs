@@ -6,7 +6,7 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::lease::LeaseError;
 use super::ports::Ports;
-use crate::cluster::{Lineage, Promotion, PromotionState, StartAs, State, StopMode};
+use crate::cluster::{ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode};
 use crate::dcs::{Store, codec, keys, txns};
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Peer, Peers};
@@ -167,10 +167,12 @@ pub async fn kill<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     Ok(())
 }
 
-/// Where the stopped server's log ends.
+/// Where the log ends; `None` where that is not known: the files of a server that was not stopped
+/// cleanly tell no more than a lower bound.
 async fn end_of_log<P: Ports>(context: &Context<P>) -> Option<WalPosition> {
     match context.server.look(A_LOOK).await.state {
-        State::Down(control) => Some(WalPosition { timeline: control.timeline, lsn: control.end }),
+        State::Down(control) => (control.state == ControlState::ShutDown)
+            .then_some(WalPosition { timeline: control.timeline, lsn: control.end }),
         State::Standby(facts) => Some(facts.position()),
         State::Empty
         | State::Unusable(_)
@@ -207,7 +209,11 @@ pub async fn await_received<P: Ports>(
     candidate: &MemberName,
     within: Duration,
 ) -> Result<(), EffectError> {
-    let end = end_of_log(context).await.map(|end| end.lsn).unwrap_or_default();
+    let Some(end) = end_of_log(context).await.map(|end| end.lsn) else {
+        let why =
+            "the server was not stopped cleanly: how far its log goes is not known".to_owned();
+        return Err(EffectError::Refused(why));
+    };
     let cluster = context.cluster();
     let api_url = cluster.members.get(candidate).and_then(|member| member.api_url.clone());
     let Some(api_url) = api_url else {

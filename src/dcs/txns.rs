@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
 use crate::cluster::{Baton, Guard, Initialize, Member, Presence, Request};
+use crate::mutants::{Mutant, planted};
 use crate::values::{MemberName, Revision};
 
 /// A put of a value without a lease.
@@ -15,7 +16,8 @@ pub fn put(key: &str, value: Bytes) -> Op {
 /// A leader's writes: done only while the guard is still its own.
 pub fn guarded(guard: &Guard, ops: Vec<Op>) -> Txn {
     let own = Compare::Value(keys::GUARD.to_owned(), codec::guard(guard));
-    Txn { compares: vec![own], ops }
+    let compares = if planted(Mutant::UnguardedWrite) { Vec::new() } else { vec![own] };
+    Txn { compares, ops }
 }
 
 /// A write to a key that is still at the revision it was read at; [`Revision::ABSENT`] for one that

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 
 use crate::cluster::{Outcome, PrimaryFacts, Request, StopMode};
+use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Revision};
 
 use super::decision::{Decision, Effect, Reason};
@@ -62,6 +63,11 @@ fn answer(request: Revision, done: bool, reason: String) -> Decision {
 pub fn hand_over(view: &View, to: MemberName, incarnation: Incarnation, why: &str) -> Decision {
     let bound = view.settings.dynamic.retry_timeout;
     let reason = Reason::with("hand over", format!("to {to}, {why}"));
+    if planted(Mutant::ReleaseBeforeStop) {
+        let offer = Effect::Offer { to, incarnation };
+        let stop = Effect::Stop { mode: StopMode::Fast, within: bound };
+        return Decision::act(reason, JobKind::HandOver, vec![Effect::Checkpoint, offer, stop]);
+    }
     let effects = vec![
         Effect::Checkpoint,
         Effect::Stop { mode: StopMode::Fast, within: bound.max(view.settings.times.ttl) },

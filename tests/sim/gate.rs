@@ -33,6 +33,9 @@ impl Gate {
     }
 }
 
+/// So often all agents together are polled in one step of time at the most.
+pub const POLLS_MAX: u64 = 20_000;
+
 type Slot = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
 
 /// A running task; dropping the handle lets it run on.
@@ -43,12 +46,21 @@ pub struct Task {
 
 impl Task {
     /// Starts a task behind gates, all of which must be open for it to run.
-    pub fn spawn(gates: Vec<Rc<Gate>>, future: impl Future<Output = ()> + 'static) -> Self {
+    pub fn spawn(
+        gates: Vec<Rc<Gate>>,
+        polls: Rc<Cell<u64>>,
+        future: impl Future<Output = ()> + 'static,
+    ) -> Self {
         let slot: Slot = Rc::new(RefCell::new(Some(Box::pin(future))));
         let polled = Rc::clone(&slot);
         let join = tokio::task::spawn_local(std::future::poll_fn(move |context| {
             if let Some(gate) = gates.iter().find(|gate| gate.is_closed()) {
                 gate.waiting.borrow_mut().push(context.waker().clone());
+                return Poll::Pending;
+            }
+            polls.set(polls.get() + 1);
+            if polls.get() > POLLS_MAX {
+                // Goes round in circles: time would never pass again.
                 return Poll::Pending;
             }
             match &mut *polled.borrow_mut() {

@@ -131,6 +131,7 @@ pub fn start(world: &Rc<World>, node: usize) {
     let Node { agent, tasks, published, calls } = assemble(assembly);
     let Tasks { keeper, mirror, publisher } = tasks;
     let gate = || vec![Rc::clone(&host.gate)];
+    let polls = || Rc::clone(&world.polls);
     let span = tracing::info_span!("node", name = %host.name);
     let this = Rc::clone(world);
     let looping = async move {
@@ -140,10 +141,10 @@ pub fn start(world: &Rc<World>, node: usize) {
     };
     let loop_gates = vec![Rc::clone(&host.gate), Rc::clone(&host.loop_gate)];
     let tasks = vec![
-        Task::spawn(loop_gates, looping.instrument(span.clone())),
-        Task::spawn(gate(), keeper.run().instrument(span.clone())),
-        Task::spawn(gate(), mirror.run().instrument(span.clone())),
-        Task::spawn(gate(), publisher.run().instrument(span)),
+        Task::spawn(loop_gates, polls(), looping.instrument(span.clone())),
+        Task::spawn(gate(), polls(), keeper.run().instrument(span.clone())),
+        Task::spawn(gate(), polls(), mirror.run().instrument(span.clone())),
+        Task::spawn(gate(), polls(), publisher.run().instrument(span)),
     ];
     *host.life.borrow_mut() = Life {
         incarnation: Incarnation0(incarnation),

@@ -1,5 +1,6 @@
 //! One whole life of a world: it is founded, things go wrong, everything is mended, it serves again.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::faults::{self, Underway};
+use crate::gate::POLLS_MAX;
 use crate::host;
 use crate::invariants::{self, CONVERGENCE, convergence};
 use crate::plan::Plan;
@@ -35,6 +37,20 @@ const LOOK_EVERY: u32 = 10;
 /// For so many looks in a row everything has to be well.
 const WELL_FOR: u32 = 5;
 
+thread_local! {
+    static PANICKED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic anywhere in a world breaks a rule there.
+pub fn watch_for_panics(told: bool) {
+    std::panic::set_hook(Box::new(move |panic| {
+        if told {
+            println!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
+        }
+        PANICKED.set(Some(panic.to_string()));
+    }));
+}
+
 /// Lives the world of a seed.
 pub fn live(seed: u64, told: bool) -> Outcome {
     let rng = Rng::new(seed);
@@ -52,7 +68,8 @@ pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let world = Rc::new(World::new(plan, rng, told));
-        let mut life = Life { world: Rc::clone(&world), underway: Vec::new(), steps: 0 };
+        let mut life =
+            Life { world: Rc::clone(&world), underway: Vec::new(), steps: 0, last: None };
         life.whole().await;
         // The tasks hold the world, and the world holds the tasks.
         for node in 0..world.hosts.len() {
@@ -67,6 +84,7 @@ struct Life {
     world: Rc<World>,
     underway: Vec<Underway>,
     steps: u32,
+    last: Option<usize>,
 }
 
 impl Life {
@@ -126,7 +144,9 @@ impl Life {
         let mut faults = world.plan.faults.iter().peekable();
         while world.now() < began + world.plan.faulty_for && !self.is_broken() {
             while let Some(fault) = faults.next_if(|fault| began + fault.at <= world.now()) {
-                self.underway.push(faults::begin(&world, fault));
+                let begun = faults::begin(&world, fault, self.last);
+                self.last = Some(begun.node);
+                self.underway.push(begun);
             }
             let now = world.now();
             let (over, still) = self.underway.drain(..).partition(|one| one.ends_at <= now);
@@ -150,6 +170,12 @@ impl Life {
             pass_time(world, node);
         }
         invariants::at_every_step(world);
+        if world.polls.replace(0) > POLLS_MAX {
+            world.broken("nobody_spins", "an agent goes round in circles".to_owned());
+        }
+        if let Some(text) = PANICKED.take() {
+            world.broken("nobody_panics", text);
+        }
     }
 
     /// What a supervisor does: an agent that ended is started again, unless it was told to stop.

@@ -1,50 +1,117 @@
-//! The simulation: real agents in worlds on virtual time, one seed a world.
+//! The simulation: real agents in worlds on virtual time, one thread and one seed a world.
 //!
-//! `cargo test --release --features mutants --test sim -- --seeds 10000`; a seed that fails prints the
-//! command that replays it.
+//! `cargo test --release --features mutants --test sim -- --help` tells the options; a seed that fails
+//! prints the command that replays it.
 
+mod args;
+mod batch;
 mod clock;
 mod etcd;
 mod faults;
 mod gate;
+mod histories;
 mod host;
 mod invariants;
 mod life;
+mod mutants;
 mod net;
 mod nodefile;
 mod plan;
 mod ports;
 mod postgres;
+mod report;
 mod rng;
 mod sometimes;
 mod trace;
 mod truth;
 mod world;
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let told = args.iter().any(|a| a == "--trace");
-    let from: u64 =
-        args.iter().position(|a| a == "--seed").map_or(1, |i| args[i + 1].parse().unwrap());
-    let n: u64 =
-        args.iter().position(|a| a == "--seeds").map_or(1, |i| args[i + 1].parse().unwrap());
-    if told {
-        tracing_subscriber::fmt()
-            .without_time()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_ansi(false)
-            .init();
+use std::process::ExitCode;
+use std::time::Instant;
+
+use pgbaton::mutants::plant;
+
+use args::Args;
+use report::Report;
+
+/// So many seeds are lived twice.
+const LIVED_TWICE: u64 = 60;
+/// From so many seeds on, what should happen sometimes has to have happened.
+const WORTH_COUNTING: u64 = 1_000;
+
+fn main() -> ExitCode {
+    let args = match Args::read(std::env::args().skip(1)) {
+        Ok(args) => args,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::FAILURE;
+        }
+    };
+    life::watch_for_panics(args.trace);
+    let mut report = Report::default();
+    if args.trace {
+        trace::tell_logs();
+        plant(args.mutant);
+        let (from, count) = args.seeds;
+        for seed in from..from + count {
+            let outcome = life::live(seed, true);
+            report.test(&format!("seed {seed}"), outcome.violation.map(|one| one.to_string()));
+        }
+        return report.end();
     }
-    let began = std::time::Instant::now();
-    let mut failed = 0;
-    for seed in from..from + n {
-        let outcome = life::live(seed, told);
-        if let Some(v) = outcome.violation {
-            println!("seed {seed}: {} at {:.3}: {}", v.invariant, v.at.as_secs_f64(), v.text);
-            failed += 1;
-        } else if n == 1 {
-            println!("seed {seed} ok: {:?} {:?}", outcome.lived, outcome.counts);
+    if args.everything {
+        histories::all(&mut report);
+        lived_twice(&mut report);
+    }
+    seeds(&args, &mut report);
+    if args.everything {
+        planted(&mut report);
+    }
+    report.end()
+}
+
+/// The same seed, the same life.
+fn lived_twice(report: &mut Report) {
+    let differs = (1..=LIVED_TWICE).find(|seed| {
+        let (one, other) = (life::live(*seed, false), life::live(*seed, false));
+        one.hash != other.hash || one.lived != other.lived
+    });
+    let text = differs.map(|seed| format!("seed {seed} goes differently the second time"));
+    report.test("a_seed_has_one_life", text);
+}
+
+fn seeds(args: &Args, report: &mut Report) {
+    let began = Instant::now();
+    let (from, count) = args.seeds;
+    let batch = batch::seeds(from, count, args.mutant);
+    for (seed, violation) in &batch.failures {
+        println!("seed {seed}: {violation}\n  replay: {}", report::replay(*seed, args.mutant));
+    }
+    let rate = batch.seeds as f64 / began.elapsed().as_secs_f64();
+    println!("{} seeds, {rate:.0} a second, {} broken", batch.seeds, batch.failures.len());
+    let broken =
+        batch.failures.first().map(|(seed, violation)| format!("seed {seed}: {violation}"));
+    report.test("every_rule_holds_in_every_world", broken);
+    for (what, count) in sometimes::Sometimes::ALL.iter().zip(batch.counts) {
+        println!("  {count:>8} {what:?}");
+    }
+    if batch.seeds >= WORTH_COUNTING && args.mutant.is_none() {
+        let never = batch.never();
+        let text = (!never.is_empty()).then(|| format!("never happened: {never:?}"));
+        report.test("what_should_happen_sometimes_did", text);
+    }
+}
+
+fn planted(report: &mut Report) {
+    for caught in mutants::all() {
+        let limit = mutants::limit(caught.mutant);
+        let name = format!("the_planted_fault_is_seen::{:?}", caught.mutant);
+        match caught.by {
+            Some((seed, rule)) => {
+                println!("{:?}: seen at seed {seed} of {limit}, by {rule}", caught.mutant);
+                report.test(&name, None);
+            }
+            None => report.test(&name, Some(format!("not seen within {limit} seeds"))),
         }
     }
-    println!("{n} seeds, {failed} failed, {:.1}/s", n as f64 / began.elapsed().as_secs_f64());
 }

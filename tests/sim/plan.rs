@@ -43,7 +43,7 @@ impl Plan {
         let ttl = Duration::from_secs(*rng.pick(&[1, 1, 1, 2, 2, 3, 5]));
         let lag_bytes_max = *rng.pick(&[0, 1_000, 20_000, 1 << 20]);
         let faulty_for = ttl * 6 + Duration::from_secs(2);
-        let tags = (0..nodes).map(|_| tag(rng)).collect();
+        let tags = tags(rng, nodes);
         let use_pg_rewind = rng.chance(900);
         Self {
             nodes,
@@ -62,10 +62,13 @@ impl Plan {
     }
 }
 
-fn tag(rng: &Rng) -> Option<(&'static str, Value)> {
-    match rng.below(12) {
-        0 => Some(("failover_priority", 5.into())),
-        1 => Some(("nofailover", true.into())),
-        _ => None,
+/// Some prefer to lead; one of many at the most may not.
+fn tags(rng: &Rng, nodes: usize) -> Vec<Option<(&'static str, Value)>> {
+    let mut tags: Vec<_> = (0..nodes)
+        .map(|_| rng.chance(100).then(|| ("failover_priority", Value::from(5))))
+        .collect();
+    if nodes > 2 && rng.chance(200) {
+        tags[rng.below(nodes as u64) as usize] = Some(("nofailover", true.into()));
     }
+    tags
 }

@@ -65,6 +65,10 @@ impl SimPeers {
         let delivered = sent.is_some_and(|calls| calls.send(call).is_ok());
         let reply = if delivered { reply.await.ok() } else { None };
         let Some(reply) = reply else { return std::future::pending().await };
+        if reply.is_ok() {
+            let told = &mut self.world.truth.borrow_mut().told[to];
+            *told = ask.term.max(*told);
+        }
         self.carry(to, self.node).await;
         reply
     }

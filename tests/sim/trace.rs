@@ -3,6 +3,17 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+/// Prints what agents log into the story.
+pub fn tell_logs() {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(std::io::stdout)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
 /// The record of one run.
 pub struct Trace {
     hash: Cell<u64>,

@@ -49,6 +49,10 @@ pub struct Truth {
     pub leases: Vec<Option<TrueLease>>,
     /// The last term each node held.
     pub terms: Vec<Term>,
+    /// The highest term for which each node's vote was told to anybody.
+    pub told: Vec<Term>,
+    /// Whether the cluster has been founded: before, data may be undone and nobody is told of it.
+    pub founded: bool,
     /// How the present leadership began.
     pub began: Began,
     /// Every time a server was opened.
@@ -75,6 +79,8 @@ impl Truth {
             changed_at: Duration::ZERO,
             leases: vec![None; nodes],
             terms: vec![Term::ZERO; nodes],
+            founded: false,
+            told: vec![Term::ZERO; nodes],
             began: Began::ByRace(None),
             openings: Vec::new(),
             acknowledged: None,
@@ -93,6 +99,9 @@ impl Truth {
 
     /// A transaction was applied.
     pub fn applied(&mut self, author: Author, txn: &Txn, now: Duration) {
+        self.founded |= txn.ops.iter().any(|op| {
+            matches!(op, Op::Put(key, value, _) if key == keys::INITIALIZE && !value.is_empty())
+        });
         let baton = txn.ops.iter().find_map(|op| match op {
             Op::Put(key, value, _) if key == keys::BATON => Some(value.clone()),
             Op::Put(..) | Op::Delete(_) => None,

@@ -1,6 +1,7 @@
 //! A whole world on one thread: what all of its parts share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use pgbaton::cluster::BatonState;
@@ -30,6 +31,12 @@ pub struct Violation {
     pub at: Duration,
 }
 
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {:.3}: {}", self.invariant, self.at.as_secs_f64(), self.text)
+    }
+}
+
 /// A whole world.
 pub struct World {
     /// When it began.
@@ -52,6 +59,8 @@ pub struct World {
     pub truth: RefCell<Truth>,
     /// The first rule that was broken.
     pub violation: RefCell<Option<Violation>>,
+    /// How often any agent was polled in this step of time.
+    pub polls: Rc<Cell<u64>>,
     counts: RefCell<Counts>,
 }
 
@@ -76,6 +85,7 @@ impl World {
             hosts,
             truth: RefCell::new(Truth::new(plan.nodes, plan.ttl)),
             violation: RefCell::new(None),
+            polls: Rc::new(Cell::new(0)),
             counts: RefCell::new(Counts::default()),
             plan,
             rng,

@@ -27,8 +27,11 @@ pub struct Underway {
 }
 
 /// Lets a fault begin.
-pub fn begin(world: &Rc<World>, fault: &Fault) -> Underway {
-    let node = choose(world, fault.target);
+pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway {
+    let node = match (fault.target, last) {
+        (Target::Same, Some(last)) => last,
+        (target, _) => choose(world, target),
+    };
     world.note(node, told(fault.what), [0, 0]);
     match fault.what {
         What::KillNode => kill(world, node),

@@ -1,6 +1,7 @@
 //! What goes wrong, when, and to whom.
 
 mod apply;
+mod themes;
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub enum Target {
     Other,
     /// Anybody.
     Any,
+    /// Whoever it was the last time.
+    Same,
 }
 
 /// What goes wrong.
@@ -124,8 +127,19 @@ const WEIGHTS: [(What, u64); 27] = [
 
 /// Draws the faults of a world.
 pub fn draw(rng: &Rng, ttl: Duration, within: Duration) -> Vec<Fault> {
+    let mut faults = if rng.chance(400) {
+        let mut faults = themes::draw(rng, ttl);
+        faults.extend(singly(rng, ttl, within, rng.below(3)));
+        faults
+    } else {
+        singly(rng, ttl, within, rng.between(2, 6))
+    };
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+fn singly(rng: &Rng, ttl: Duration, within: Duration, count: u64) -> Vec<Fault> {
     let total: u64 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
-    let count = rng.between(2, 6);
     let mut faults: Vec<Fault> = Vec::new();
     for _ in 0..count {
         let mut drawn = rng.below(total);
@@ -150,6 +164,5 @@ pub fn draw(rng: &Rng, ttl: Duration, within: Duration) -> Vec<Fault> {
         let lasts = rng.part(ttl, 10, *rng.pick(&[60, 150, 350]));
         faults.push(Fault { at: at.min(within), lasts, target, what });
     }
-    faults.sort_by_key(|fault| fault.at);
     faults
 }

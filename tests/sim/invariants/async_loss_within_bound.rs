@@ -11,7 +11,7 @@ pub const NAME: &str = "async_loss_within_bound";
 pub fn check(world: &World, node: usize, at: At) -> Check {
     let truth = world.truth.borrow();
     let wal = world.wal.borrow();
-    let Some(acknowledged) = truth.acknowledged else { return Ok(()) };
+    let Some(acknowledged) = truth.acknowledged.filter(|_| truth.founded) else { return Ok(()) };
     if wal.branch(acknowledged).system != wal.branch(at).system {
         return Err(format!("{} serves another cluster's data", world.hosts[node].name));
     }

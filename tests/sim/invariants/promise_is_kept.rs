@@ -1,4 +1,4 @@
-//! A node that has promised a term takes no log from a leader of an earlier one.
+//! A node that has told anybody its vote for a term takes no log from a leader of an earlier one.
 
 use pgbaton::values::Term;
 
@@ -9,7 +9,7 @@ pub const NAME: &str = "promise_is_kept";
 
 pub fn check(world: &World, node: usize, term: Term) -> Check {
     let host = &world.hosts[node];
-    let promised = host.journal.borrow().promised;
+    let promised = world.truth.borrow().told[node];
     if term >= promised {
         return Ok(());
     }

@@ -51,7 +51,11 @@ fn come_up(world: &World, node: usize) {
         open(world, node);
     } else {
         world.note(node, "is up as a standby", [0, 0]);
-        host.pg.borrow_mut().process = Process::Standby;
+        let mut pg = host.pg.borrow_mut();
+        pg.process = Process::Standby;
+        if let Some(data) = pg.data_mut() {
+            data.control = ControlState::InRecovery;
+        }
     }
 }
 

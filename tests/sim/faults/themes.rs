@@ -1,0 +1,120 @@
+//! What goes wrong together: faults that find more in each other's company than by chance.
+
+use std::time::Duration;
+
+use super::{Fault, Target, What};
+use crate::rng::Rng;
+
+/// What, to whom, after how many hundredths of `ttl` (at least and at most), for how many.
+type Step = (What, Target, (u64, u64), (u64, u64));
+
+use Target::{Any, Leader, Other, Same};
+
+/// A renewal is answered late, and then nobody is there to stop the server softly.
+const LATE_AND_STUCK: &[Step] = &[
+    (What::SlowStore, Leader, (10, 60), (60, 150)),
+    (What::StickLoop, Same, (0, 80), (100, 250)),
+    (What::CutStore, Same, (20, 100), (100, 200)),
+];
+/// The same, with a server that does not answer either.
+const LATE_AND_HUNG: &[Step] = &[
+    (What::HangServer, Leader, (10, 60), (200, 300)),
+    (What::SlowStore, Same, (0, 50), (60, 150)),
+    (What::CutStore, Same, (20, 100), (100, 200)),
+];
+/// Renewals arrive and their answers do not; then nothing arrives.
+const APPLIED_UNHEARD: &[Step] = &[
+    (What::StickLoop, Leader, (10, 60), (150, 250)),
+    (What::FlakyStore, Same, (0, 20), (60, 100)),
+    (What::CutStore, Same, (30, 70), (100, 200)),
+];
+/// A leader that goes on writing for a while, its successor that dies, and both coming back.
+const TWO_IN_A_ROW: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (200, 250)),
+    (What::Isolate, Same, (20, 60), (150, 300)),
+    (What::KillNode, Leader, (150, 250), (50, 400)),
+];
+/// A leader that dies with what nobody has, and the next one soon after.
+const DEAD_TWICE: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (60, 100)),
+    (What::KillNode, Same, (20, 60), (100, 160)),
+    (What::KillNode, Leader, (90, 150), (50, 300)),
+    (What::KillNode, Leader, (5, 150), (50, 300)),
+];
+/// A promotion that is cut short.
+const CUT_SHORT: &[Step] = &[
+    (What::SlowServer, Other, (0, 10), (200, 400)),
+    (What::SlowServer, Any, (0, 10), (200, 400)),
+    (What::KillNode, Leader, (10, 50), (100, 300)),
+    (What::KillNode, Leader, (100, 140), (100, 300)),
+    (What::KillNode, Leader, (20, 140), (10, 300)),
+];
+/// Log that is still on its way when the votes are given.
+const LOG_ON_ITS_WAY: &[Step] = &[
+    (What::SlowReplication, Leader, (10, 60), (200, 300)),
+    (What::CrashPostmaster, Same, (10, 100), (10, 20)),
+];
+/// Writes that arrive when their author has been deposed.
+const LATE_WRITES: &[Step] = &[
+    (What::SlowStore, Leader, (10, 60), (300, 400)),
+    (What::FreezeNode, Same, (30, 90), (120, 250)),
+];
+/// An agent that is started again while what its predecessor sent is still on its way.
+const LATE_WRITES_OF_ONES_OWN: &[Step] = &[
+    (What::SlowStore, Leader, (10, 60), (300, 500)),
+    (What::KillNode, Same, (30, 120), (5, 40)),
+    (What::KillNode, Other, (50, 150), (100, 300)),
+];
+/// A handover into trouble.
+const HANDOVER: &[Step] = &[
+    (What::Switchover, Leader, (10, 60), (10, 20)),
+    (What::SlowStore, Any, (0, 20), (50, 150)),
+    (What::KillNode, Any, (0, 60), (10, 150)),
+];
+/// A handover during which the store is silent.
+const BLIND_HANDOVER: &[Step] = &[
+    (What::LoseReplies, Leader, (10, 60), (20, 120)),
+    (What::Switchover, Same, (0, 10), (10, 20)),
+    (What::FreezeNode, Any, (0, 100), (30, 250)),
+];
+/// A watch that is late when the store forgets.
+const COMPACTED: &[Step] = &[
+    (What::DelayWatches, Any, (10, 60), (100, 200)),
+    (What::Compact, Same, (20, 90), (10, 20)),
+    (What::Compact, Same, (20, 90), (10, 20)),
+];
+/// A rewind whose source goes away.
+const REWIND_CUT_SHORT: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (80, 100)),
+    (What::KillNode, Same, (20, 60), (110, 160)),
+    (What::SlowServer, Same, (60, 100), (200, 300)),
+    (What::KillNode, Any, (60, 160), (30, 200)),
+];
+
+const THEMES: [&[Step]; 13] = [
+    LATE_AND_STUCK,
+    LATE_AND_HUNG,
+    APPLIED_UNHEARD,
+    TWO_IN_A_ROW,
+    DEAD_TWICE,
+    CUT_SHORT,
+    LOG_ON_ITS_WAY,
+    LATE_WRITES,
+    LATE_WRITES_OF_ONES_OWN,
+    HANDOVER,
+    BLIND_HANDOVER,
+    COMPACTED,
+    REWIND_CUT_SHORT,
+];
+
+/// One theme, with its times drawn.
+pub fn draw(rng: &Rng, ttl: Duration) -> Vec<Fault> {
+    let mut at = rng.part(ttl, 0, 200);
+    let mut faults = Vec::new();
+    for (what, target, after, lasts) in *rng.pick(&THEMES) {
+        at += rng.part(ttl, after.0, after.1);
+        let lasts = rng.part(ttl, lasts.0, lasts.1);
+        faults.push(Fault { at, lasts, target: *target, what: *what });
+    }
+    faults
+}

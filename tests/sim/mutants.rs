@@ -1,0 +1,56 @@
+//! Planted faults: each has to be seen within a stated number of seeds.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pgbaton::mutants::Mutant;
+
+use crate::batch;
+
+/// Within how many seeds a planted fault has to be seen.
+pub const fn limit(mutant: Mutant) -> u64 {
+    match mutant {
+        Mutant::DeadlineFromReply => 500,
+        Mutant::DeadlineFromLastTry => 3_000,
+        Mutant::KeepaliveAsProof => 500,
+        Mutant::UnknownAsVacant => 500,
+        Mutant::ReleaseBeforeStop => 500,
+        Mutant::UnguardedWrite => 1_000,
+        Mutant::LsnWithoutEpoch => 3_000,
+        Mutant::VoteWhileReceiving => 1_000,
+        Mutant::OwnerByName => 3_000,
+        Mutant::DeadlineAnHourLate => 100,
+        Mutant::BurntTimelineAgain => 3_000,
+    }
+}
+
+/// What became of one planted fault.
+pub struct Caught {
+    /// Which.
+    pub mutant: Mutant,
+    /// How many seeds it took, by which rule; `None` when it was not seen.
+    pub by: Option<(u64, &'static str)>,
+}
+
+/// Plants each fault in turn.
+pub fn all() -> Vec<Caught> {
+    let next = AtomicUsize::new(0);
+    let caught = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..batch::threads() {
+            scope.spawn(|| {
+                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let one = hunt(*mutant);
+                    caught.lock().expect("no hunter dies with the list in hand").push(one);
+                }
+            });
+        }
+    });
+    caught.into_inner().expect("no hunter dies with the list in hand")
+}
+
+fn hunt(mutant: Mutant) -> Caught {
+    let batch = batch::run(1, limit(mutant), Some(mutant), 1, 1);
+    let by = batch.failures.first().map(|(seed, violation)| (*seed, violation.invariant));
+    Caught { mutant, by }
+}
