@@ -123,9 +123,8 @@ impl World {
         let now = self.now();
         let guard = self.etcd.borrow().key(keys::GUARD).map(|guard| guard.value.clone());
         let result = self.etcd.borrow_mut().apply(txn, now);
-        let writes = |wanted: &str| {
-            txn.ops.iter().any(|op| matches!(op, Op::Put(key, ..) if key == wanted))
-        };
+        let writes =
+            |wanted: &str| txn.ops.iter().any(|op| matches!(op, Op::Put(key, ..) if key == wanted));
         match &result {
             Ok(reply) if reply.succeeded => {
                 self.tell_of(author, txn);

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pgbaton::dcs::{Change, Compare, LeaseId, Op, RawSnapshot, RawValue, StoreError, Txn, TxnReply};
+use pgbaton::dcs::{
+    Change, Compare, LeaseId, Op, RawSnapshot, RawValue, StoreError, Txn, TxnReply,
+};
 use pgbaton::values::Revision;
 use tokio::sync::Notify;
 

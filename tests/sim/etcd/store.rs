@@ -132,9 +132,7 @@ fn carry_out(world: &World, author: Author, request: Request) -> Answer {
         Request::Read => Ok(Reply::All(world.etcd.borrow().snapshot())),
         Request::Commit(txn) => world.commit(author, &txn).map(Reply::Committed),
         Request::Grant(ttl) => world.etcd.borrow_mut().grant(ttl, now).map(Reply::Granted),
-        Request::Keep(lease) => {
-            world.etcd.borrow_mut().keep(lease, now).map(|()| Reply::Kept)
-        }
+        Request::Keep(lease) => world.etcd.borrow_mut().keep(lease, now).map(|()| Reply::Kept),
     }
 }
 
@@ -153,9 +151,10 @@ impl Store for SimStore {
     }
 
     async fn commit(&self, txn: Txn, within: Duration) -> Result<TxnReply, StoreError> {
-        let renews = txn.ops.iter().any(
-            |op| matches!(op, pgbaton::dcs::Op::Put(key, ..) if key == keys::BATON),
-        );
+        let renews = txn
+            .ops
+            .iter()
+            .any(|op| matches!(op, pgbaton::dcs::Op::Put(key, ..) if key == keys::BATON));
         match self.ask(Request::Commit(txn), within).await? {
             Reply::Committed(reply) => {
                 if renews && reply.succeeded {

@@ -9,15 +9,19 @@ use crate::world::World;
 /// What is still missing.
 pub fn missing(world: &World) -> Result<(), String> {
     let truth = world.truth.borrow();
-    let up = world.hosts.iter().position(|host| host.is_up() && truth.is_holder(host.incarnation()));
+    let up =
+        world.hosts.iter().position(|host| host.is_up() && truth.is_holder(host.incarnation()));
     let Some(leader) = up else { return Err(format!("nobody holds the baton: {:?}", truth.baton)) };
     let host = &world.hosts[leader];
     let Process::Primary { opening } = host.pg.borrow().process else {
         return Err(format!("{} leads, and its server is no primary", host.name));
     };
-    let writable = host.life.borrow().published.as_ref().is_some_and(|published| {
-        published.get().is_writable(host.clock.now())
-    });
+    let writable = host
+        .life
+        .borrow()
+        .published
+        .as_ref()
+        .is_some_and(|published| published.get().is_writable(host.clock.now()));
     if !writable {
         return Err(format!("{} leads, and does not say so", host.name));
     }

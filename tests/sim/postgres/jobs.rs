@@ -80,8 +80,16 @@ pub async fn copy(server: &SimServer, source: &Upstream) -> Result<(), ServerErr
             server.world.note(server.node, "has a copy", [0, 0]);
             server.pg().content = Content::Whole(Data {
                 control: ControlState::InRecovery,
-                histories: server.world.wal.borrow().branch(data.at).ancestors.iter().map(|one| one.timeline.0)
-                    .chain([server.world.wal.borrow().branch(data.at).timeline.0]).collect(),
+                histories: server
+                    .world
+                    .wal
+                    .borrow()
+                    .branch(data.at)
+                    .ancestors
+                    .iter()
+                    .map(|one| one.timeline.0)
+                    .chain([server.world.wal.borrow().branch(data.at).timeline.0])
+                    .collect(),
                 upstream: None,
                 slots: Default::default(),
                 ..data
@@ -187,5 +195,9 @@ pub fn begin_stop(server: &SimServer, mode: StopMode) {
         checkpointed: false,
     };
     drop(pg);
-    server.world.note(server.node, "is told to stop, was a primary: {}", [u64::from(was_primary), 0]);
+    server.world.note(
+        server.node,
+        "is told to stop, was a primary: {}",
+        [u64::from(was_primary), 0],
+    );
 }

@@ -131,8 +131,7 @@ fn finish_stop(world: &World, node: usize) {
         data.at = world.wal.borrow_mut().append(data.at, 120);
         data.checkpoint_timeline = world.wal.borrow().branch(data.at).timeline;
         data.redo = data.at.lsn;
-        pg.process =
-            Process::Stopping { not_before, give_up_at, was_primary, checkpointed: true };
+        pg.process = Process::Stopping { not_before, give_up_at, was_primary, checkpointed: true };
         return;
     }
     if was_primary && now < give_up_at && !streaming::everybody_has_all(world, node) {

@@ -160,7 +160,8 @@ impl Server for SimServer {
     }
 
     async fn kill(&self) -> Killed {
-        let processes = usize::from(self.pg().process != Process::Off || self.pg().orphans.is_some());
+        let processes =
+            usize::from(self.pg().process != Process::Off || self.pg().orphans.is_some());
         kill_everything(&self.world, self.node);
         sleep(self.world.rng.millis(1, 15)).await;
         Killed { processes: processes * 12, all_gone: !self.pg().lingering }
@@ -239,12 +240,16 @@ impl Server for SimServer {
         let (Some(at), Some(before)) = (at, before) else {
             return Err(not_possible("there is no data"));
         };
-        Ok(Promoted { timeline: self.world.wal.borrow().branch(at).timeline, switched_at: before.lsn })
+        Ok(Promoted {
+            timeline: self.world.wal.borrow().branch(at).timeline,
+            switched_at: before.lsn,
+        })
     }
 
     async fn checkpoint(&self, within: Duration) -> Result<(), ServerError> {
         sleep(self.world.rng.millis(10, 200)).await;
-        self.until("the checkpoint", within, |pg| (!pg.stalled && !pg.hung).then_some(Ok(()))).await?;
+        self.until("the checkpoint", within, |pg| (!pg.stalled && !pg.hung).then_some(Ok(())))
+            .await?;
         let mut pg = self.pg();
         if !matches!(pg.process, Process::Primary { .. }) {
             return Err(ServerError::Ended("the connection was closed".to_owned()));

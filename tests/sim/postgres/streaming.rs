@@ -50,9 +50,9 @@ fn serving(world: &World, node: usize) -> Option<At> {
     let host = &world.hosts[node];
     let pg = host.pg.borrow();
     let serves = match pg.process {
-        Process::Primary { .. } | Process::Standby | Process::Stopping { was_primary: true, .. } => {
-            true
-        }
+        Process::Primary { .. }
+        | Process::Standby
+        | Process::Stopping { was_primary: true, .. } => true,
         Process::Off | Process::Starting { .. } | Process::Stopping { .. } => false,
     };
     let at = pg.data()?.at;
