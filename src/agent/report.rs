@@ -93,7 +93,8 @@ impl<P: Ports> Agent<P> {
             role,
             version: Some(PATRONI_VERSION.to_owned()),
             xlog_location: position.map(|position| position.lsn),
-            receive_lsn: standby.and_then(|facts| facts.received),
+            // After a restart the receiver begins at a segment's start; what was replayed was received.
+            receive_lsn: standby.and_then(|facts| Some(facts.received?.max(facts.replayed))),
             replay_lsn: standby.map(|facts| facts.replayed).and_then(Lsn::known),
             replication_state,
             timeline: position.map(|position| position.timeline),
@@ -153,7 +154,7 @@ fn words(view: &View, job: Option<JobKind>) -> (MemberState, Role) {
         State::Primary(_) => (MemberState::Running, Role::Primary),
         State::Standby(_) => (MemberState::Running, Role::Replica),
         State::Empty => (busy.unwrap_or(MemberState::Stopped), Role::Uninitialized),
-        State::Unusable(_) => (MemberState::StartFailed, Role::Uninitialized),
+        State::Unusable(_) => (busy.unwrap_or(MemberState::StartFailed), Role::Uninitialized),
         State::Starting | State::Silent if leads => (MemberState::Starting, Role::Primary),
         State::Starting | State::Silent => (MemberState::Starting, Role::Replica),
         State::Stopping => (MemberState::Stopping, Role::Demoted),

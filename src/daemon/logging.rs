@@ -19,7 +19,11 @@ pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
         LogLevel::Warning => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let targets = Targets::new().with_default(LevelFilter::ERROR).with_target("pgbaton", own);
+    let targets = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("pgbaton", own)
+        // What the server itself says.
+        .with_target("postgres", own);
     let registry = tracing_subscriber::registry().with(targets);
     if config.json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(false);

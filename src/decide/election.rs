@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::{Ballot, Refusal, StandbyFacts};
-use crate::values::Term;
+use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
@@ -82,7 +82,8 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
             .and_look_again_at(again_at);
     };
     let reached = standings.fit.iter().map(|vote| vote.position.lsn).max();
-    let last_leader_had_more = vacancy == Vacancy::Released
+    let comes_back = vacancy == Vacancy::Released || last_leader_is_coming_up(view, ballot);
+    let last_leader_had_more = comes_back
         && reached < published.map(|position| position.lsn)
         && waited(view) < view.settings.times.ttl;
     if last_leader_had_more {
@@ -95,6 +96,15 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
             .and_look_again_at(again_at);
     }
     promotion::take_the_seat(view, ballot, standings.lineage)
+}
+
+/// The last leader's agent answers, only its server does not yet: after a restart of everything.
+fn last_leader_is_coming_up(view: &View, ballot: &Ballot) -> bool {
+    let Some(baton) = &view.cluster().baton else { return false };
+    let answers = |(name, refusal): &(MemberName, Refusal)| {
+        *name == baton.value.holder && matches!(refusal, Refusal::NotAVoter(_))
+    };
+    ballot.refusals.iter().any(answers)
 }
 
 /// A voter that did not answer gets one more round; one that still sees the holder alive is believed

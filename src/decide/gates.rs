@@ -150,7 +150,8 @@ fn unfinished(view: &View) -> Option<Decision> {
         Unfinished::Copy => {
             let reason = Reason::plain("remove the copy that was not finished");
             let effects = vec![Effect::RemoveData, Effect::Finish];
-            Some(Decision::act(reason, JobKind::Copy, effects))
+            // A kind of its own: it must not wipe out that the copy failed, which makes the next one wait.
+            Some(Decision::act(reason, JobKind::Other, effects))
         }
         Unfinished::Rewind => Some(super::rejoin::repeat_rewind(view)),
     }

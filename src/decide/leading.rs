@@ -4,7 +4,7 @@ use crate::cluster::{Control, MemberState, PrimaryFacts, StartAs};
 use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
-use super::view::{JobKind, View};
+use super::view::{JobKind, Seat, View};
 use super::{handover, promotion, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
@@ -47,6 +47,9 @@ pub fn recover_or_give_up(view: &View, control: &Control) -> Decision {
     if let Some(decision) = too_long(view) {
         return decision;
     }
+    if ends_soon(view) {
+        return Decision::wait(Reason::plain("stay down: the lease could not be renewed"));
+    }
     if let Some(until) = view.resting_until(JobKind::Start) {
         let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());
         return Decision::wait(Reason::with("pause before starting the server again", why))
@@ -64,6 +67,12 @@ pub fn recover_or_give_up(view: &View, control: &Control) -> Decision {
         | crate::cluster::ControlState::InRecovery => "restart in place: the server was stopped",
     };
     Decision::act(Reason::plain(label), JobKind::Start, effects)
+}
+
+/// The soft stop has begun, or would as soon as the server were up: once begun, only a renewal undoes it.
+fn ends_soon(view: &View) -> bool {
+    let Seat::Mine(until) = view.seat else { return false };
+    view.now >= until.moment() - view.settings.times.soft_stop
 }
 
 /// There is nothing to lead with.

@@ -14,15 +14,16 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         return decision;
     }
     let cluster = view.cluster();
+    if cluster.baton.as_ref().is_some_and(|baton| baton.value.holder == view.me.name) {
+        // It has to run out; whoever is up as a standby by then stands, and this log goes furthest.
+        let label = "start as a standby: the lease of this node's earlier agent runs out";
+        return start_without_upstream(view, label);
+    }
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
     };
     if control.state.was_standby() && !known_to_be_diverged(view, control) {
         return start(view, leader, "start as a standby");
-    }
-    if leader.name == view.me.name {
-        let reason = Reason::plain("wait: the lease of this node's earlier agent has to run out");
-        return Decision::wait(reason);
     }
     let lineage = cluster.lineage();
     if !promotion::is_settled(&lineage) {
@@ -144,10 +145,13 @@ pub fn come_up_as_standby(view: &View, vacancy: Vacancy, control: &Control) -> D
         let reason = Reason::plain("stay down: another node is bootstrapping the cluster");
         return Decision::wait(reason);
     }
+    start_without_upstream(view, "start as a standby: nobody leads, this node may stand")
+}
+
+fn start_without_upstream(view: &View, label: &'static str) -> Decision {
     let within = view.settings.start_within;
     let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Standby(None), within }];
-    let reason = Reason::plain("start as a standby: nobody leads, this node may stand");
-    Decision::act(reason, JobKind::Start, effects)
+    Decision::act(Reason::plain(label), JobKind::Start, effects)
 }
 
 fn rest(view: &View) -> Option<Decision> {

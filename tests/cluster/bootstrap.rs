@@ -82,7 +82,13 @@ fn a_standalone_server_becomes_the_first_leader() {
     initdb(&cluster.nodes[0]);
     let mut write = Command::new(Postgres::Installed.bin_dir().join("postgres"));
     write.arg("--single").arg("-D").arg(cluster.nodes[0].data_dir()).arg("postgres");
-    write.stdin(std::fs::File::from(statement("CREATE TABLE mine AS SELECT 42 AS answer\n")));
+    // Accounts of an existing server are its owner's to make; the agent takes them as they are.
+    let replication = sql::REPLICATION_PASSWORD;
+    let statements = format!(
+        "CREATE TABLE mine AS SELECT 42 AS answer\n\
+         CREATE ROLE replicator LOGIN REPLICATION PASSWORD '{replication}'\n"
+    );
+    write.stdin(std::fs::File::from(statement(&statements)));
     run_as_owner(write);
     cluster.nodes[0].start();
     cluster.wait_for_leader(START_BOUND);

@@ -83,6 +83,10 @@ fn a_member_record_that_is_no_json_is_ignored_and_said() {
     put(&cluster, "members/stranger", "{ this is not JSON");
     cluster.nodes[leader].wait_for_log("stranger", BOUND);
     cluster.wait_until_whole(BOUND);
+    wait_until("the standby has said how far it is", BOUND, || {
+        let sql = "SELECT count(flush_lsn) FROM pg_stat_replication";
+        sql::value(cluster.nodes[leader].postgresql(), sql).as_deref() == Ok("1")
+    });
     let body = format!("{{\"leader\": \"{}\"}}", cluster.nodes[leader].name);
     let answer = cluster.nodes[leader].send("POST", "/switchover", &body);
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -62,6 +62,8 @@ pub struct Keeper<S, C, F> {
     pub(super) parts: KeeperParts<S, C, F>,
     held: Option<Held>,
     pub(super) open: Tries,
+    /// Whether the last try got no answer, which has been said.
+    pub(super) is_unanswered: bool,
     renew_at: Monotonic,
 }
 
@@ -78,7 +80,13 @@ pub(super) enum Written {
 impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// A task that holds nothing yet.
     pub fn new(parts: KeeperParts<S, C, F>) -> Self {
-        Self { parts, held: None, open: Tries::default(), renew_at: Monotonic::ZERO }
+        Self {
+            parts,
+            held: None,
+            open: Tries::default(),
+            is_unanswered: false,
+            renew_at: Monotonic::ZERO,
+        }
     }
 
     /// Renews and obeys until the orders end.

@@ -21,6 +21,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.parts.metrics.store("renew", self.now().since(sent_at), result.is_ok());
         match result {
             Ok(reply) if reply.succeeded => {
+                self.is_unanswered = false;
                 self.open.clear();
                 let from = if planted(Mutant::DeadlineFromReply) { self.now() } else { sent_at };
                 Written::Ours(reply.revision, from)
@@ -30,7 +31,10 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 if planted(Mutant::KeepaliveAsProof) && self.keepalive_says_yes(sent_at).await {
                     return Written::Unknown;
                 }
-                warn!(error = &error as &dyn Error, "the lease was not renewed this time");
+                // Said once for a row of them: the tries come many to a second.
+                if !std::mem::replace(&mut self.is_unanswered, true) {
+                    warn!(error = &error as &dyn Error, "the lease was not renewed this time");
+                }
                 // An answer in no time at all must not turn this into a busy loop.
                 let spent = self.now().since(sent_at);
                 tokio::time::sleep((within / 10).saturating_sub(spent)).await;

@@ -1,0 +1,39 @@
+//! Leaders that were killed, stopped or cut off, and come back.
+
+use super::*;
+
+#[test]
+fn a_server_that_was_stopped_for_its_lease_stays_down_until_that_is_renewed() {
+    let down = || view("a").down(ControlState::ShutDown, 1, 90);
+    let effects = check(&down().leading(after(100)), "stay down: the lease could not be renewed");
+    assert_eq!(effects, []);
+    check(&down().leading(after(4_000)), "restart in place: the server was stopped");
+}
+
+#[test]
+fn a_leader_that_was_killed_gets_ready_while_its_lease_runs_out() {
+    for state in [ControlState::ShutDown, ControlState::InProduction, ControlState::InRecovery] {
+        let effects = check(
+            &view("a").down(state, 1, 90).held_by("a"),
+            "start as a standby: the lease of this node's earlier agent runs out",
+        );
+        assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Standby(None), .. }));
+    }
+}
+
+#[test]
+fn a_last_leader_that_is_coming_up_is_waited_for_if_its_log_goes_further() {
+    let refusal = Refusal::NotAVoter("the server is down".to_owned());
+    let view = view("b")
+        .standby(1, 100)
+        .baton(BatonState::Held, "a")
+        .published(150)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .ballot(&[("b", 1, 100)]);
+    let coming = view.clone().refused("a", refusal.clone());
+    let expected = "wait for the last leader: its log goes further than any here";
+    assert_eq!(check(&coming, expected), []);
+    let effects =
+        check(&view.refused("c", refusal), "take the lead: won the race: term 4, votes of b");
+    assert!(!effects.is_empty(), "for others nobody waits");
+}
