@@ -158,3 +158,38 @@ fn a_node_that_is_told_to_stop_early_leaves_no_half_made_cluster() {
     let ids = ids();
     assert_eq!(ids[0], ids[1], "both belong to one cluster");
 }
+
+#[test]
+fn the_users_programs_are_called() {
+    let mut cluster = Cluster::prepare(pair());
+    let calls = cluster.dir().join("calls");
+    crate::support::machine::write_file(&calls, "");
+    let script = cluster.dir().join("call");
+    let text = format!("#!/bin/sh\necho \"$@\" >> {}\n", calls.display());
+    crate::support::machine::write_file(&script, &text);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, mode).expect("our own file");
+    let script = script.display().to_string();
+    for node in &mut cluster.nodes {
+        node.set("/bootstrap/post_bootstrap", format!("{script} made"));
+        for event in ["on_start", "on_stop", "on_role_change"] {
+            node.set(&format!("/postgresql/callbacks/{event}"), format!("{script} {}", node.name));
+        }
+        node.start();
+    }
+    let leader = cluster.wait_until_whole(START_BOUND);
+    let heard = |line: &str| std::fs::read_to_string(&calls).is_ok_and(|text| text.contains(line));
+    let wait_for = |line: String| {
+        let what = format!("the user's program is called with {line:?}");
+        crate::support::wait::wait_until(&what, STOP_BOUND, || heard(&line));
+    };
+    wait_for("made ".to_owned());
+    let (first, other) = (&cluster.nodes[leader], &cluster.nodes[cluster.others(leader)[0]]);
+    wait_for(format!("{} on_start primary test", first.name));
+    wait_for(format!("{} on_start replica test", other.name));
+    let body = format!("{{\"leader\": \"{}\"}}", first.name);
+    let answer = first.send("POST", "/switchover", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    wait_for(format!("{} on_role_change primary test", other.name));
+    wait_for(format!("{} on_role_change replica test", first.name));
+}

@@ -107,8 +107,14 @@ fn a_port_of_the_server_that_is_taken() {
     let taken = cluster.nodes[0].postgresql();
     let listener = std::net::TcpListener::bind(taken).expect("a port of ours");
     cluster.nodes[0].start();
-    says(&cluster.nodes[0], &["in use"]);
+    ends_saying(&mut cluster, &["bootstrap failed", "could not bind", "Address already in use"]);
+    assert!(
+        !cluster.nodes[0].data_dir().join("PG_VERSION").exists(),
+        "a half-made cluster is left"
+    );
+    assert_eq!(crate::store::get(&cluster, "initialize"), None, "the claim is left");
     drop(listener);
+    cluster.nodes[0].start();
     cluster.wait_for_leader(BOUND);
 }
 

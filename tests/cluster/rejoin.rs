@@ -46,8 +46,8 @@ fn diverged(plan: Plan) -> (Cluster, usize) {
 
 #[test]
 fn a_diverged_primary_is_rewound_and_follows() {
-    let since = Instant::now();
     let (mut cluster, former) = diverged(Plan::default());
+    let since = Instant::now();
     let server = cluster.nodes[former].postgresql();
     cluster.nodes[former].start();
     cluster.wait_until_whole(BOUND);

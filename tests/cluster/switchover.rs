@@ -144,7 +144,7 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let same = json!({ "leader": name(leader), "candidate": name(leader) });
     assert_refused(&ask("/switchover", same), 400, "same");
     let not_leading = json!({ "leader": name(other) });
-    assert_refused(&ask("/switchover", not_leading), 412, "leader");
+    assert_refused(&ask("/switchover", not_leading), 412, "does not lead");
     let unknown = json!({ "leader": name(leader), "candidate": "nobody" });
     assert_refused(&ask("/switchover", unknown), 412, "nobody");
     let tagged = json!({ "leader": name(leader), "candidate": name(3) });
@@ -181,7 +181,7 @@ fn a_candidate_that_is_too_far_behind_is_refused() {
     let body = json!({ "leader": leader_name, "candidate": name });
     let answer = ask(&cluster, "/switchover", &body);
     assert!(answer.status == 412 || answer.status == 503, "{}: {}", answer.status, answer.body);
-    assert!(answer.body.to_lowercase().contains("behind"), "{}", answer.body);
+    assert!(answer.body.to_lowercase().contains("lags by"), "{}", answer.body);
     assert!(since.elapsed() < BOUND);
     assert_eq!(cluster.leader(), Some(leader));
 }
