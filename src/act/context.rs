@@ -58,6 +58,8 @@ pub struct Context<P: Ports> {
     pub exposure: Exposure<P::Fence>,
     /// The lease that a bootstrap's claim hangs on.
     pub display: watch::Receiver<Option<crate::dcs::LeaseId>>,
+    /// The revision of this agent's claim to bootstrap, until the bootstrap is written down.
+    pub claim: Cell<Option<Revision>>,
     /// This node.
     pub me: RefCell<Arc<Me>>,
     /// The settings in force.

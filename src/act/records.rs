@@ -6,13 +6,12 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::promotion::write_lineage;
 use crate::cluster::{
     Ancestor, HistoryEntry, Initialize, Lineage, Outcome, Promotion, PromotionState, State,
 };
-use crate::dcs::{Compare, Op, Store, Txn, codec, keys, txns};
+use crate::dcs::{Compare, Op, Store, Txn, codec, decode, keys, txns};
 use crate::postgres::Server;
-use crate::values::{Clock, Lsn, MemberName, SystemId, Term, Timeline};
+use crate::values::{Clock, Lsn, MemberName, Revision, SystemId, Term, Timeline};
 
 /// PostgreSQL writes this into the history file of a promotion without a recovery target.
 const REASON_OF_A_PROMOTION: &str = "no recovery target specified";
@@ -21,7 +20,7 @@ async fn commit<P: Ports>(
     context: &Context<P>,
     txn: Txn,
     what: &'static str,
-) -> Result<(), EffectError> {
+) -> Result<Revision, EffectError> {
     let within = context.settings().times.one_try;
     let sent_at = context.clock.now();
     let result = context.store.commit(txn, within).await;
@@ -31,12 +30,12 @@ async fn commit<P: Ports>(
         return Err(EffectError::Conflict(what));
     }
     context.note(Note::Wrote(reply.revision));
-    Ok(())
+    Ok(reply.revision)
 }
 
 async fn guarded<P: Ports>(context: &Context<P>, ops: Vec<Op>) -> Result<(), EffectError> {
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
-    commit(context, txns::guarded(&guard, ops), "the guard").await
+    commit(context, txns::guarded(&guard, ops), "the guard").await.map(drop)
 }
 
 /// Claims the right to bootstrap. The claim hangs on this agent's lease: it goes when the agent does.
@@ -46,19 +45,30 @@ pub async fn claim_initialize<P: Ports>(context: &Context<P>) -> Result<(), Effe
         let why = "the store has not granted a lease yet".to_owned();
         return Err(EffectError::Refused(why));
     };
-    commit(context, txns::claimed(lease), "the initialize key").await
+    let txn = txns::claimed(context.me().incarnation, lease);
+    context.claim.set(Some(commit(context, txn, "the initialize key").await?));
+    Ok(())
 }
 
-/// Gives the claim up, if the key still is a claim.
+/// Gives this agent's claim up. What the store says of it is read anew: once this has returned, nothing
+/// that this agent wrote before can still make its data the cluster's.
 pub async fn drop_claim<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
-    let Some(claim) = context.cluster().initialize.clone() else { return Ok(()) };
-    if claim.value != Initialize::Claimed {
-        return Ok(());
+    let within = context.settings().times.one_try;
+    let (cluster, _) = decode(&context.store.read_all(within).await?);
+    let Some(claim) = cluster.initialize else { return Ok(()) };
+    if let Initialize::Done(founded) = claim.value {
+        let look = context.server.look(within).await.state;
+        let own = matches!(look, State::Down(control) if control.system_id == founded);
+        return if own { Err(EffectError::Conflict("the initialize key")) } else { Ok(()) };
     }
-    commit(context, txns::deleted(keys::INITIALIZE, claim.revision), "the initialize key").await
+    if cluster.claimant == Some(context.me().incarnation) {
+        commit(context, txns::unclaimed(claim.revision), "the initialize key").await?;
+    }
+    context.claim.set(None);
+    Ok(())
 }
 
-/// Makes the server's data the cluster's.
+/// Makes the server's data the cluster's: all of it in one transaction.
 pub async fn finish_bootstrap<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     let bound = context.settings().dynamic.retry_timeout;
     let State::Primary(facts) = context.server.look(bound).await.state else {
@@ -69,12 +79,18 @@ pub async fn finish_bootstrap<P: Ports>(context: &Context<P>) -> Result<(), Effe
     let lineage = first_lineage(guard.term, &me.name, &facts.ancestors, facts.position.timeline);
     let config = context.first_config.borrow().clone();
     let done = codec::initialize(Initialize::Done(facts.system_id));
-    let mut ops = vec![txns::put(keys::INITIALIZE, done)];
-    if context.cluster().config.is_none() {
+    let mut ops =
+        vec![txns::put(keys::INITIALIZE, done), txns::put(keys::LINEAGE, codec::lineage(&lineage))];
+    let cluster = context.cluster();
+    if cluster.config.is_none() {
         ops.push(txns::put(keys::CONFIG, codec::config(&config)));
     }
-    guarded(context, ops).await?;
-    write_lineage(context, lineage).await
+    let seen = cluster.initialize.as_ref().map(|key| key.revision);
+    let claimed_at = context.claim.take().or(seen).unwrap_or(Revision::ABSENT);
+    let txn = txns::founded(&guard, claimed_at, ops);
+    commit(context, txn, "the claim to bootstrap").await?;
+    context.written_lineage.replace(Some(lineage));
+    Ok(())
 }
 
 /// The record of a server's timelines before any of them was recorded.
@@ -113,7 +129,7 @@ pub async fn answer_request<P: Ports>(
     ];
     let mut txn = txns::guarded(&guard, ops);
     txn.compares.push(Compare::ModRevision(keys::FAILOVER.to_owned(), outcome.request));
-    commit(context, txn, "the request").await
+    commit(context, txn, "the request").await.map(drop)
 }
 
 /// Writes the leader's position for Patroni's readers.

@@ -171,6 +171,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         settings: RefCell::new(Arc::new(settings)),
         first_config: RefCell::new(first_config),
         promise_answers: RefCell::default(),
+        claim: Cell::default(),
         standing_vote: RefCell::default(),
         written_lineage: RefCell::default(),
         rounds: Cell::new((Revision::ABSENT, 0)),

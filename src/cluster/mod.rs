@@ -93,6 +93,8 @@ pub struct Cluster {
     pub presences: BTreeMap<MemberName, Presence>,
     /// Patroni's `initialize` key.
     pub initialize: Option<Versioned<Initialize>>,
+    /// Which start of which agent has claimed the bootstrap.
+    pub claimant: Option<Incarnation>,
     /// Patroni's `config` key: the dynamic configuration.
     pub config: Option<Versioned<serde_json::Value>>,
     /// Patroni's `status` key: the leader's last published position.

@@ -25,6 +25,8 @@ pub const FAILSAFE: &str = "failsafe";
 pub const BATON: &str = "baton";
 /// Ours: what every leader's write is compared with.
 pub const GUARD: &str = "baton_guard";
+/// Ours: which start of which agent has claimed the bootstrap, for as long as it has.
+pub const CLAIM: &str = "claim";
 /// Ours: the recorded promotions.
 pub const LINEAGE: &str = "lineage";
 /// Ours: what became of the last request.
@@ -68,6 +70,8 @@ pub enum Key<'a> {
     Baton,
     /// [`GUARD`].
     Guard,
+    /// [`CLAIM`].
+    Claim,
     /// [`LINEAGE`].
     Lineage,
     /// [`OUTCOME`].
@@ -95,6 +99,7 @@ impl<'a> Key<'a> {
             FAILSAFE => Key::Failsafe,
             BATON => Key::Baton,
             GUARD => Key::Guard,
+            CLAIM => Key::Claim,
             LINEAGE => Key::Lineage,
             OUTCOME => Key::Outcome,
             other => of_a_member(other).unwrap_or(Key::Foreign),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
 use crate::cluster::{Baton, Guard, Initialize, Member, Presence, Request};
 use crate::mutants::{Mutant, planted};
-use crate::values::{MemberName, Revision};
+use crate::values::{Incarnation, MemberName, Revision};
 
 /// A put of a value without a lease.
 pub fn put(key: &str, value: Bytes) -> Op {
@@ -66,10 +66,27 @@ pub fn released(last: Revision, free: &Baton) -> Txn {
 }
 
 /// A claim to bootstrap, where there is none and no cluster yet. It goes with the claimant's lease.
-pub fn claimed(lease: LeaseId) -> Txn {
+/// Patroni's key has no room for whose it is; that stands beside it.
+pub fn claimed(claimant: Incarnation, lease: LeaseId) -> Txn {
     let claim = codec::initialize(Initialize::Claimed);
-    let op = Op::Put(keys::INITIALIZE.to_owned(), claim, Some(lease));
-    Txn { compares: vec![at(keys::INITIALIZE, Revision::ABSENT)], ops: vec![op] }
+    let claim = Op::Put(keys::INITIALIZE.to_owned(), claim, Some(lease));
+    let claimant = Op::Put(keys::CLAIM.to_owned(), codec::claim(claimant), Some(lease));
+    Txn { compares: vec![at(keys::INITIALIZE, Revision::ABSENT)], ops: vec![claim, claimant] }
+}
+
+/// The end of a claim that was read at this revision.
+pub fn unclaimed(read_at: Revision) -> Txn {
+    let mut txn = deleted(keys::INITIALIZE, read_at);
+    txn.ops.push(Op::Delete(keys::CLAIM.to_owned()));
+    txn
+}
+
+/// The bootstrap's end: guarded, and only while the claim is still the one it began with.
+pub fn founded(guard: &Guard, claimed_at: Revision, mut ops: Vec<Op>) -> Txn {
+    ops.push(Op::Delete(keys::CLAIM.to_owned()));
+    let mut txn = guarded(guard, ops);
+    txn.compares.push(at(keys::INITIALIZE, claimed_at));
+    txn
 }
 
 /// A member's own record. Unconditional: nobody else writes it.
@@ -122,7 +139,9 @@ mod tests {
             renewed(at, &baton, Some(LeaseId(1))),
             taken(at, &baton, None),
             released(at, &baton),
-            claimed(LeaseId(1)),
+            claimed(Incarnation(1), LeaseId(1)),
+            unclaimed(at),
+            founded(&baton.guard(), at, Vec::new()),
         ] {
             assert!(!txn.compares.is_empty(), "{txn:?}");
         }

@@ -1,16 +1,20 @@
 //! Nodes without data, and clusters without any: the first data, and copies of it.
 
-use crate::cluster::{Control, Initialize, MemberState, StartAs, StopMode};
-use crate::values::Term;
+use crate::cluster::{Control, Initialize, MemberState, StartAs, State, StopMode};
+use crate::values::{SystemId, Term};
 
 use super::decision::{Decision, Effect, Reason};
 use super::upstream;
-use super::view::{JobKind, Unfinished, Vacancy, View};
+use super::view::{JobKind, Seat, Unfinished, Vacancy, View};
 
 /// No leader and no data here: makes the cluster's first data, if nobody else does.
 pub fn claim_or_wait(view: &View, vacancy: Vacancy) -> Decision {
     let cluster = view.cluster();
     match (vacancy, cluster.initialize.as_ref().map(|key| key.value)) {
+        (_, Some(Initialize::Claimed)) if cluster.claimant == Some(view.me.incarnation) => {
+            let reason = Reason::plain("give the claim up: the bootstrap it was for is over");
+            Decision::act(reason, JobKind::Other, vec![Effect::DropClaim])
+        }
         (_, Some(Initialize::Claimed)) => {
             Decision::wait(Reason::plain("wait: another node is bootstrapping the cluster"))
         }
@@ -116,6 +120,62 @@ pub fn copy_or_wait(view: &View) -> Decision {
         },
     ];
     Decision::act(reason, JobKind::Copy, effects)
+}
+
+/// A bootstrap of this node's that was not finished. Its claim goes first: after that nothing that is
+/// still on its way to the store can make the cluster's what is about to be removed.
+pub fn undo(view: &View) -> Decision {
+    if let Some(until) = view.resting_until(JobKind::Stop) {
+        let reason = Reason::plain("pause before undoing the bootstrap");
+        return Decision::wait(reason).and_look_again_at(until);
+    }
+    let cluster = view.cluster();
+    let claimed_by_me = cluster.claimant == Some(view.me.incarnation);
+    match (cluster.initialize.as_ref().map(|key| key.value), own_system_id(view)) {
+        (Some(Initialize::Done(theirs)), Some(ours)) if theirs == ours => {
+            let reason = Reason::plain("keep the bootstrap: it was written down after all");
+            return Decision::act(reason, JobKind::Other, vec![Effect::Finish]);
+        }
+        (Some(Initialize::Claimed), _) if !claimed_by_me => {
+            let reason = Reason::plain("wait: an earlier claim to bootstrap may still be finished");
+            return Decision::act(reason, JobKind::Stop, kill_if_running(view));
+        }
+        (Some(Initialize::Claimed | Initialize::Done(_)) | None, _) => {}
+    }
+    let mut effects = vec![Effect::Kill, Effect::DropClaim, Effect::RemoveData, Effect::Finish];
+    if matches!(view.seat, Seat::Mine(_)) {
+        effects.push(Effect::Release);
+    }
+    let failure = view.memory.failure.as_ref();
+    let mine = failure.filter(|failure| failure.kind == JobKind::Bootstrap);
+    if let Some(failure) = mine {
+        effects.push(Effect::Exit(format!("bootstrap failed: {}", failure.reason)));
+    }
+    let why = mine.map_or(String::new(), |failure| failure.reason.clone());
+    let reason = Reason::with("undo the bootstrap that was not finished", why);
+    Decision::act(reason, JobKind::Stop, effects)
+}
+
+fn kill_if_running(view: &View) -> Vec<Effect> {
+    match &*view.server {
+        State::Empty | State::Unusable(_) | State::Down(_) => Vec::new(),
+        State::Starting
+        | State::Stopping
+        | State::Primary(_)
+        | State::Standby(_)
+        | State::Silent => vec![Effect::Kill],
+    }
+}
+
+fn own_system_id(view: &View) -> Option<SystemId> {
+    match &*view.server {
+        State::Primary(facts) => Some(facts.system_id),
+        State::Standby(facts) => Some(facts.system_id),
+        State::Down(control) => Some(control.system_id),
+        State::Empty | State::Unusable(_) | State::Starting | State::Stopping | State::Silent => {
+            None
+        }
+    }
 }
 
 /// Data that went another way is removed, where the user's settings say so; then it is copied anew.

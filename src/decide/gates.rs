@@ -5,7 +5,7 @@ use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, Unfinished, View};
-use super::{stopping, voting};
+use super::{bootstrap, stopping, voting};
 
 /// The first gate that is closed, with what it wants done.
 pub fn first_closed(view: &View) -> Option<Decision> {
@@ -130,23 +130,7 @@ fn busy(view: &View) -> Option<Decision> {
 /// A directory that an unfinished step left unusable is never started.
 fn unfinished(view: &View) -> Option<Decision> {
     match view.journal.unfinished? {
-        Unfinished::Bootstrap => {
-            let mut effects = vec![Effect::Kill, Effect::RemoveData, Effect::Finish];
-            if matches!(view.seat, Seat::Mine(_)) {
-                effects.push(Effect::Release);
-            }
-            effects.push(Effect::DropClaim);
-            let failure = view.memory.failure.as_ref();
-            let mine = failure.filter(|failure| failure.kind == JobKind::Bootstrap);
-            if let Some(failure) = mine {
-                effects.push(Effect::Exit(format!("bootstrap failed: {}", failure.reason)));
-            }
-            let reason = Reason::with(
-                "undo the bootstrap that was not finished",
-                mine.map_or(String::new(), |failure| failure.reason.clone()),
-            );
-            Some(Decision::act(reason, JobKind::Stop, effects))
-        }
+        Unfinished::Bootstrap => Some(bootstrap::undo(view)),
         Unfinished::Copy => {
             let reason = Reason::plain("remove the copy that was not finished");
             let effects = vec![Effect::RemoveData, Effect::Finish];

@@ -19,6 +19,10 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
         // What was just written is still missing here: doing it again would go round in circles.
         return Decision::wait(Reason::plain("lead"));
     }
+    if view.cluster().lineage.is_none() && view.resting_until(JobKind::Other).is_none() {
+        let reason = Reason::plain("write down what this cluster's data is");
+        return Decision::act(reason, JobKind::Other, vec![Effect::FinishBootstrap]);
+    }
     if !promotion::is_settled(&view.cluster().lineage()) {
         let reason = Reason::plain("record the promotion");
         return Decision::act(reason, JobKind::Other, vec![Effect::RecordPromotion]);

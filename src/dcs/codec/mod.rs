@@ -7,7 +7,7 @@ mod ours;
 mod patroni;
 
 pub use member::{member, replication_state_text, role_text, state_text};
-pub use ours::{baton, guard, lineage, outcome, presence};
+pub use ours::{baton, claim, guard, lineage, outcome, presence};
 pub use patroni::{config, failsafe, history, initialize, leader, request, status, sync};
 
 use super::keys::{Key, OPTIME_LEADER, STATUS};
@@ -54,6 +54,7 @@ impl Reader {
             }
             Key::Baton => self.cluster.baton = self.take(key, raw, ours::read_baton),
             Key::Guard => self.cluster.guard = self.take(key, raw, ours::read_guard),
+            Key::Claim => self.cluster.claimant = self.note(key, ours::read_claim(bytes)),
             Key::Lineage => self.cluster.lineage = self.take(key, raw, ours::read_lineage),
             Key::Outcome => self.cluster.outcome = self.note(key, ours::read_outcome(bytes)),
             Key::Member(name) => {
@@ -121,6 +122,7 @@ mod tests {
         keys::FAILSAFE,
         keys::BATON,
         keys::GUARD,
+        keys::CLAIM,
         keys::LINEAGE,
         keys::OUTCOME,
         "members/a",

@@ -118,6 +118,21 @@ pub(super) fn read_guard(bytes: &[u8]) -> Result<Guard, String> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct ClaimRecord {
+    incarnation: Hex,
+}
+
+/// Spells the `claim` key.
+pub fn claim(incarnation: Incarnation) -> Bytes {
+    json::to_bytes(&ClaimRecord { incarnation: Hex(incarnation.0) })
+}
+
+pub(super) fn read_claim(bytes: &[u8]) -> Result<Incarnation, String> {
+    let record: ClaimRecord = json::from_bytes(bytes)?;
+    Ok(Incarnation(record.incarnation.0))
+}
+
+#[derive(Serialize, Deserialize)]
 struct PresenceRecord {
     incarnation: Hex,
     promised: Term,

@@ -214,6 +214,11 @@ impl View {
         self
     }
 
+    pub fn claimed_by_me(self) -> Self {
+        let me = self.me.incarnation;
+        self.with_cluster(|cluster| cluster.claimant = Some(me))
+    }
+
     pub fn initialize(self, value: Initialize) -> Self {
         self.with_cluster(|cluster| {
             cluster.initialize = Some(Versioned { value, revision: Revision(2) });

@@ -342,6 +342,39 @@ fn only_one_node_bootstraps() {
 }
 
 #[test]
+fn a_claim_that_came_late_is_given_up() {
+    let claimed = view("a")
+        .empty()
+        .seat(Seat::Vacant(Vacancy::NeverHeld))
+        .blank_cluster()
+        .initialize(Initialize::Claimed)
+        .claimed_by_me();
+    let effects = check(&claimed, "give the claim up: the bootstrap it was for is over");
+    assert_eq!(effects, [Effect::DropClaim]);
+}
+
+#[test]
+fn a_bootstrap_that_was_written_down_after_all_is_kept() {
+    let kept = view("a")
+        .down(ControlState::InProduction, 1, 100)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .unfinished(Unfinished::Bootstrap);
+    let effects = check(&kept, "keep the bootstrap: it was written down after all");
+    assert_eq!(effects, [Effect::Finish]);
+}
+
+#[test]
+fn what_an_earlier_claim_may_still_finish_is_not_removed() {
+    let open = view("a")
+        .down(ControlState::InProduction, 1, 100)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .blank_cluster()
+        .initialize(Initialize::Claimed)
+        .unfinished(Unfinished::Bootstrap);
+    check(&open, "wait: an earlier claim to bootstrap may still be finished");
+}
+
+#[test]
 fn a_bootstrap_that_failed_is_undone_and_ends_the_agent() {
     let view = view("a")
         .empty()

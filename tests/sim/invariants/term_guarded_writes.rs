@@ -19,8 +19,9 @@ pub fn check(world: &World, author: Author, txn: &Txn, guard: Option<&Bytes>) ->
             Op::Delete(key) => (key.as_str(), None),
         };
         let own = key.starts_with("members/") || key.starts_with("agents/");
-        let claim = key == keys::INITIALIZE
-            && value.is_none_or(|value| *value == codec::initialize(Initialize::Claimed));
+        let claim = key == keys::CLAIM
+            || key == keys::INITIALIZE
+                && value.is_none_or(|value| *value == codec::initialize(Initialize::Claimed));
         if takes || own || claim || is_author(guard, author) {
             continue;
         }

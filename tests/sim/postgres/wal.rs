@@ -102,13 +102,15 @@ impl Wal {
     /// The place `lsn` on the timeline `timeline` of the path to `log`.
     pub fn place(&self, log: At, position: WalPosition) -> Option<At> {
         let mut at = log;
-        loop {
-            let branch = self.branch(at);
-            if branch.timeline == position.timeline {
-                return Some(At { branch: at.branch, lsn: position.lsn.min(at.lsn) });
-            }
-            at = branch.parent?;
+        while self.branch(at).timeline != position.timeline {
+            at = self.branch(at).parent?;
         }
+        let lsn = position.lsn.min(at.lsn);
+        // What lies before the place where a timeline began is its parent's.
+        while let Some(parent) = self.branch(at).parent.filter(|parent| lsn <= parent.lsn) {
+            at = parent;
+        }
+        Some(At { branch: at.branch, lsn })
     }
 
     /// Another history of the same data that goes by the same timeline id.
