@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::journal::Notebook;
 use super::lease::{Exposure, LeaseOrders};
 use super::ports::Ports;
-use crate::cluster::{Ballot, Guard, Lineage, Refusal, Vote};
+use crate::cluster::{Ballot, Guard, Lineage, Refusal, Versioned, Vote};
 use crate::decide::{LeaseSight, Me, Settings, Sight};
 use crate::postgres::CopyProgress;
 use crate::publish::{Events, Metrics};
@@ -71,7 +71,7 @@ pub struct Context<P: Ports> {
     /// The vote this node gave last, worth something until it receives again.
     pub standing_vote: RefCell<Option<(Term, Vote)>>,
     /// The record of promotions as this agent wrote it last.
-    pub written_lineage: RefCell<Option<Lineage>>,
+    pub written_lineage: RefCell<Option<Versioned<Lineage>>>,
     /// The baton's revision of the last round of asking, and how many there were.
     pub rounds: Cell<(Revision, u32)>,
     /// What the effects leave for the loop.

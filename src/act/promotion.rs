@@ -6,12 +6,14 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::lease::LeaseError;
 use super::ports::Ports;
-use crate::cluster::{ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode};
-use crate::dcs::{Store, codec, keys, txns};
+use crate::cluster::{
+    ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode, Versioned,
+};
+use crate::dcs::{Compare, Store, codec, keys, txns};
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Peer, Peers};
 use crate::postgres::Server;
-use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, WalPosition};
+use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, WalPosition};
 
 /// A promotion takes some 40 ms; three times that has to be left of the lease.
 const TO_PROMOTE: Duration = Duration::from_millis(120);
@@ -40,15 +42,13 @@ pub async fn accept<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
 /// Writes down what is about to be promoted; an intent of this term that is there already is kept.
 pub async fn record_intent<P: Ports>(
     context: &Context<P>,
-    known: &Lineage,
+    known: &Versioned<Lineage>,
 ) -> Result<(), EffectError> {
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
     let me = context.me();
     let written = context.written_lineage.borrow().clone();
-    let mut lineage = match written {
-        Some(written) if written.latest().is_some_and(|one| one.term == guard.term) => written,
-        _ => known.clone(),
-    };
+    let newer = written.filter(|written| written.revision > known.revision);
+    let Versioned { value: mut lineage, revision } = newer.unwrap_or_else(|| known.clone());
     let again = lineage.latest().is_some_and(|latest| {
         latest.term == guard.term
             && latest.node == me.name
@@ -70,7 +70,7 @@ pub async fn record_intent<P: Ports>(
         node: me.name.clone(),
         state: PromotionState::Intended,
     });
-    write_lineage(context, lineage.clone()).await?;
+    write_lineage(context, lineage.clone(), revision).await?;
     lineage.promotions.pop();
     let burnt = lineage.burnt_after(parent);
     if !burnt.is_empty() && !planted(Mutant::BurntTimelineAgain) {
@@ -79,20 +79,25 @@ pub async fn record_intent<P: Ports>(
     Ok(())
 }
 
-/// Writes the record, guarded.
-pub async fn write_lineage<P: Ports>(
+/// Writes the record, guarded, over the one that was read at `over`: an earlier write of this agent's
+/// own that arrives late must not undo a later one.
+async fn write_lineage<P: Ports>(
     context: &Context<P>,
     lineage: Lineage,
+    over: Revision,
 ) -> Result<(), EffectError> {
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
-    let txn = txns::guarded(&guard, vec![txns::put(keys::LINEAGE, codec::lineage(&lineage))]);
+    let put = txns::put(keys::LINEAGE, codec::lineage(&lineage));
+    let mut txn = txns::guarded(&guard, vec![put]);
+    txn.compares.push(Compare::ModRevision(keys::LINEAGE.to_owned(), over));
     let within = context.settings().times.one_try;
     let reply = context.store.commit(txn, within).await?;
     if !reply.succeeded {
-        return Err(EffectError::Conflict("the guard"));
+        return Err(EffectError::Conflict("the guard or the record of promotions"));
     }
-    context.note(Note::Wrote(reply.revision));
-    context.written_lineage.replace(Some(lineage));
+    let revision = reply.revision;
+    context.note(Note::Wrote(revision));
+    context.written_lineage.replace(Some(Versioned { value: lineage, revision }));
     Ok(())
 }
 
@@ -112,8 +117,9 @@ pub async fn record_done<P: Ports>(context: &Context<P>) -> Result<(), EffectErr
         return Err(EffectError::Refused("the server is not a primary".to_owned()));
     };
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
-    let written = context.written_lineage.borrow().clone();
-    let mut lineage = written.unwrap_or_else(|| context.cluster().lineage());
+    let Some(Versioned { value: mut lineage, revision }) = newest_lineage(context) else {
+        return Ok(());
+    };
     let me = context.me();
     let Some(latest) = lineage.promotions.last_mut() else { return Ok(()) };
     if latest.state == PromotionState::Done {
@@ -130,7 +136,14 @@ pub async fn record_done<P: Ports>(context: &Context<P>) -> Result<(), EffectErr
             latest.switched_at = parent.ended_at;
         }
     }
-    write_lineage(context, lineage).await
+    write_lineage(context, lineage, revision).await
+}
+
+/// The record as this agent wrote it last, or as the store has shown it since.
+fn newest_lineage<P: Ports>(context: &Context<P>) -> Option<Versioned<Lineage>> {
+    let written = context.written_lineage.borrow().clone();
+    let shown = context.cluster().lineage.clone();
+    written.into_iter().chain(shown).max_by_key(|one| one.revision)
 }
 
 /// Starts the server; as a primary only under a lease.

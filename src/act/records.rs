@@ -8,6 +8,7 @@ use super::lease::LeaseError;
 use super::ports::Ports;
 use crate::cluster::{
     Ancestor, HistoryEntry, Initialize, Lineage, Outcome, Promotion, PromotionState, State,
+    Versioned,
 };
 use crate::dcs::{Compare, Op, Store, Txn, codec, decode, keys, txns};
 use crate::postgres::Server;
@@ -87,9 +88,12 @@ pub async fn finish_bootstrap<P: Ports>(context: &Context<P>) -> Result<(), Effe
     }
     let seen = cluster.initialize.as_ref().map(|key| key.revision);
     let claimed_at = context.claim.take().or(seen).unwrap_or(Revision::ABSENT);
-    let txn = txns::founded(&guard, claimed_at, ops);
-    commit(context, txn, "the claim to bootstrap").await?;
-    context.written_lineage.replace(Some(lineage));
+    let mut txn = txns::founded(&guard, claimed_at, ops);
+    if cluster.config.is_none() {
+        txn.compares.push(Compare::ModRevision(keys::CONFIG.to_owned(), Revision::ABSENT));
+    }
+    let revision = commit(context, txn, "the claim to bootstrap").await?;
+    context.written_lineage.replace(Some(Versioned { value: lineage, revision }));
     Ok(())
 }
 
@@ -186,7 +190,11 @@ pub async fn repair_initialize<P: Ports>(
 /// Writes the dynamic configuration where it is missing.
 pub async fn repair_config<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     let config = context.first_config.borrow().clone();
-    guarded(context, vec![txns::put(keys::CONFIG, codec::config(&config))]).await
+    let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let mut txn = txns::guarded(&guard, vec![txns::put(keys::CONFIG, codec::config(&config))]);
+    // One that comes late must not undo what somebody has set since.
+    txn.compares.push(Compare::ModRevision(keys::CONFIG.to_owned(), Revision::ABSENT));
+    commit(context, txn, "the missing configuration").await.map(drop)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Lineage, Outcome, Refusal, StartAs, StopMode, Upstream};
+use crate::cluster::{Lineage, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
 use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term};
 
 use super::view::{JobKind, Unfinished};
@@ -112,7 +112,7 @@ pub enum Effect {
     /// PostgreSQL will choose once the burnt ids are planted.
     RecordIntent {
         /// The record with whatever was witnessed meanwhile; the intent is added to it.
-        known: Arc<Lineage>,
+        known: Arc<Versioned<Lineage>>,
     },
     /// Plant the burnt ids, clear `restore_command`, promote. Refused by the executor once the
     /// lease's deadline lies too near.

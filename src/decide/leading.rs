@@ -24,6 +24,10 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
         return Decision::act(reason, JobKind::Other, vec![Effect::FinishBootstrap]);
     }
     if !promotion::is_settled(&view.cluster().lineage()) {
+        if let Some(until) = view.resting_until(JobKind::Other) {
+            let reason = Reason::plain("pause before recording the promotion");
+            return Decision::wait(reason).and_look_again_at(until);
+        }
         let reason = Reason::plain("record the promotion");
         return Decision::act(reason, JobKind::Other, vec![Effect::RecordPromotion]);
     }

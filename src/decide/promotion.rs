@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts};
+use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts, Versioned};
 use crate::values::LeaseDeadline;
 
 use super::decision::{Decision, Effect, Reason};
@@ -54,7 +54,10 @@ pub fn finish(view: &View, until: LeaseDeadline, facts: &StandbyFacts) -> Decisi
 }
 
 fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {
-    let mut effects = vec![Effect::RecordIntent { known: Arc::new(lineage) }];
+    let cluster = view.cluster();
+    let revision = cluster.lineage.as_ref().map(|known| known.revision).unwrap_or_default();
+    let known = Arc::new(Versioned { value: lineage, revision });
+    let mut effects = vec![Effect::RecordIntent { known }];
     if view.settings.use_slots {
         let wanted = upkeep::member_slots(view);
         effects.push(Effect::ArrangeSlots { wanted, unwanted: Vec::new() });

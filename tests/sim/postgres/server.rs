@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::physics::start_takes;
 use super::{Content, Process, facts, jobs, kill_everything};
+use crate::gate::POLLS_MAX;
 use crate::invariants;
 use crate::world::World;
 
@@ -20,6 +21,8 @@ pub struct SimServer {
     pub(super) node: usize,
 }
 
+/// A look is as much work as so many polls of a task.
+const LOOK_COUNTS_FOR: u64 = 20;
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -67,6 +70,12 @@ impl SimServer {
 
 impl Server for SimServer {
     async fn look(&self, within: Duration) -> Look {
+        let polls = &self.world.polls;
+        polls.set(polls.get() + LOOK_COUNTS_FOR);
+        if polls.get() > POLLS_MAX {
+            // An agent that goes round in circles without ever waiting: time has to pass here.
+            sleep(within).await;
+        }
         let silent = {
             let pg = self.pg();
             pg.stalled && pg.process == Process::Off || pg.hung && pg.process != Process::Off
