@@ -234,6 +234,7 @@ fn the_baton_and_its_guard() {
         sequence: 12,
         nonce: u64::MAX,
         position: Some(WalPosition { timeline: Timeline(1), lsn: Lsn(123) }),
+        ttl: std::time::Duration::from_secs(5),
         state: BatonState::Held,
     };
     let offered = Baton {
@@ -243,6 +244,7 @@ fn the_baton_and_its_guard() {
         sequence: 0,
         nonce: 1,
         position: None,
+        ttl: std::time::Duration::ZERO,
         state: BatonState::Offered,
     };
     let guard: Guard = held.guard();

@@ -13,6 +13,7 @@ mod records;
 
 pub use context::{Context, Note};
 pub use effects::{EffectError, Telling, carry_out, chain};
+pub use election::refuse;
 pub use journal::{JournalFile, Notebook};
 pub use ports::Ports;
 pub use presence::{Publisher, Wanted};

@@ -166,8 +166,8 @@ pub async fn stop<P: Ports>(
     within: Duration,
 ) -> Result<(), EffectError> {
     context.server.stop(mode, within).await?;
-    context.exposure.cover();
-    Ok(())
+    // The postmaster has ended; a backend that outlived it has to go before anything relies on that.
+    kill(context).await
 }
 
 /// Kills every process of the server.

@@ -189,12 +189,12 @@ pub async fn repair_initialize<P: Ports>(
 
 /// Writes the dynamic configuration where it is missing.
 pub async fn repair_config<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
-    let config = context.first_config.borrow().clone();
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
+    let config = context.first_config.borrow().clone();
     let mut txn = txns::guarded(&guard, vec![txns::put(keys::CONFIG, codec::config(&config))]);
-    // One that comes late must not undo what somebody has set since.
+    // One that is there and cannot be read is somebody's to mend, not to be written over.
     txn.compares.push(Compare::ModRevision(keys::CONFIG.to_owned(), Revision::ABSENT));
-    commit(context, txn, "the missing configuration").await.map(drop)
+    commit(context, txn, "the config key").await.map(drop)
 }
 
 #[cfg(test)]

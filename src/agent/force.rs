@@ -25,6 +25,8 @@ impl<P: Ports> Agent<P> {
                         warn!(%adjustment, "the dynamic configuration was adjusted");
                     }
                     self.inlets.dynamic = Arc::new(dynamic);
+                    // What a leader writes back should the key vanish.
+                    self.inlets.context.first_config.replace(config.value.clone());
                 }
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "the configuration is kept");

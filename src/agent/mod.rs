@@ -17,10 +17,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
-use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain};
+use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain, refuse};
 use crate::cluster::{Look, Role, State};
 use crate::config::{Dynamic, NodeConfig};
-use crate::decide::{Decision, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat};
+use crate::decide::{
+    Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
+};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
@@ -182,6 +184,8 @@ impl<P: Ports> Agent<P> {
             Call::Stop => {
                 if !self.memory.stop_asked {
                     info!("told to stop");
+                    // What failed before says nothing about the stop.
+                    self.memory.failure = None;
                 }
                 self.memory.stop_asked = true;
                 Wake::Signal
@@ -249,22 +253,6 @@ impl<P: Ports> Agent<P> {
         self.inlets.metrics.turn("publish", self.now().since(published_at));
     }
 
-    /// A server that answers in another part than the last time it answered has changed its role.
-    fn tell_a_change_of_role(&mut self) {
-        let role = match self.look.state {
-            State::Primary(_) => Role::Primary,
-            State::Standby(_) => Role::Replica,
-            _ => return,
-        };
-        let before = self.role.replace(role);
-        if before == Some(Role::Primary) && role == Role::Replica {
-            self.inlets.metrics.demotion(self.activity.reason.label);
-        }
-        if before.is_some_and(|before| before != role) {
-            self.inlets.context.server.role_changed(role);
-        }
-    }
-
     fn take_notes(&mut self) {
         while let Ok(note) = self.inlets.notes.try_recv() {
             match note {
@@ -284,20 +272,6 @@ impl<P: Ports> Agent<P> {
                     self.inlets.metrics.promotion(self.activity.reason.label);
                 }
             }
-        }
-    }
-
-    /// Shows how far a copy is, and logs each quarter of it.
-    fn tell_copy(&mut self, progress: CopyProgress) {
-        let quarter = |progress: &CopyProgress| {
-            let total = progress.total_kilobytes.filter(|total| *total > 0)?;
-            Some(progress.done_kilobytes.min(total) * 4 / total)
-        };
-        let before = self.copy.replace(progress);
-        let now = quarter(&progress);
-        if now.is_some() && now != before.as_ref().and_then(quarter) {
-            let total_kilobytes = progress.total_kilobytes;
-            info!(done_kilobytes = progress.done_kilobytes, total_kilobytes, "copying");
         }
     }
 
@@ -364,6 +338,12 @@ impl<P: Ports> Agent<P> {
     /// Starts what was decided. A job that is dropped stops where it is.
     fn begin(&mut self, decision: Decision) {
         let since = self.now();
+        if let [Effect::RefusePromise(refusal)] = decision.effects.as_slice() {
+            // An answer, not work: it must not wait for the job that it is about.
+            refuse(&self.inlets.context, refusal);
+            self.memory.promise_asked = None;
+            return;
+        }
         if decision.interrupt && self.job.take().is_some() {
             self.copy = None;
         }

@@ -8,6 +8,7 @@ use crate::cluster::{
     ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
 };
 use crate::decide::{JobKind, View};
+use crate::postgres::{CopyProgress, Server};
 use crate::publish::Status;
 use crate::values::{Clock, Lsn, Monotonic, SystemId, WalPosition};
 
@@ -15,6 +16,36 @@ use crate::values::{Clock, Lsn, Monotonic, SystemId, WalPosition};
 pub const PATRONI_VERSION: &str = "4.1.5";
 
 impl<P: Ports> Agent<P> {
+    /// Shows how far a copy is, and logs each quarter of it.
+    pub(super) fn tell_copy(&mut self, progress: CopyProgress) {
+        let quarter = |progress: &CopyProgress| {
+            let total = progress.total_kilobytes.filter(|total| *total > 0)?;
+            Some(progress.done_kilobytes.min(total) * 4 / total)
+        };
+        let before = self.copy.replace(progress);
+        let now = quarter(&progress);
+        if now.is_some() && now != before.as_ref().and_then(quarter) {
+            let total_kilobytes = progress.total_kilobytes;
+            tracing::info!(done_kilobytes = progress.done_kilobytes, total_kilobytes, "copying");
+        }
+    }
+
+    /// A server that answers in another part than the last time it answered has changed its role.
+    pub(super) fn tell_a_change_of_role(&mut self) {
+        let role = match self.look.state {
+            State::Primary(_) => Role::Primary,
+            State::Standby(_) => Role::Replica,
+            _ => return,
+        };
+        let before = self.role.replace(role);
+        if before == Some(Role::Primary) && role == Role::Replica {
+            self.inlets.metrics.demotion(self.activity.reason.label);
+        }
+        if before.is_some_and(|before| before != role) {
+            self.inlets.context.server.role_changed(role);
+        }
+    }
+
     /// Swaps the status, and has the member's record published.
     pub(super) fn publish(&mut self, view: &View) {
         let job = self.job.as_ref().map(|running| running.job);

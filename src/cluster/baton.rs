@@ -1,5 +1,7 @@
 //! The lease as a key of ours: who holds the baton, in which term, and how far its log is.
 
+use std::time::Duration;
+
 use crate::values::{Incarnation, MemberName, Term, WalPosition};
 
 /// What compares in every write of a leader: the fencing token, in a key that changes only when the
@@ -27,6 +29,9 @@ pub struct Baton {
     pub nonce: u64,
     /// How far the holder's log was when it wrote this; `None` before its server ever ran.
     pub position: Option<WalPosition>,
+    /// The `ttl` that the holder's deadline was made with. Whoever judges its silence waits at least
+    /// this long, whatever its own settings say by now. Zero where the record does not tell.
+    pub ttl: Duration,
     /// Whether the holder still claims it.
     pub state: BatonState,
 }

@@ -123,6 +123,7 @@ mod tests {
             sequence: 1,
             nonce: 2,
             position: None,
+            ttl: std::time::Duration::ZERO,
             state: BatonState::Held,
         }
     }

@@ -181,6 +181,7 @@ fn own_system_id(view: &View) -> Option<SystemId> {
 /// Data that went another way is removed, where the user's settings say so; then it is copied anew.
 pub fn remove_diverged(why: &str) -> Decision {
     let reason = Reason::with("remove the data directory, as the settings say", why);
-    let effects = vec![Effect::Begin(Unfinished::Copy), Effect::RemoveData, Effect::Finish];
+    let effects =
+        vec![Effect::Kill, Effect::Begin(Unfinished::Copy), Effect::RemoveData, Effect::Finish];
     Decision::act(reason, JobKind::Copy, effects)
 }

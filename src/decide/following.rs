@@ -5,7 +5,7 @@ use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode};
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
 use super::view::{JobKind, View};
-use super::{promotion, upstream};
+use super::{promotion, upkeep, upstream};
 
 /// A primary beside another holder.
 pub fn step_down(view: &View) -> Decision {
@@ -63,6 +63,7 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         return Decision::act(reason, JobKind::Other, vec![Effect::Follow(Some(wanted))]);
     }
     Decision::wait(Reason::with("follow", wanted.name.as_str()))
+        .with_upkeep(upkeep::of_a_standby(view, facts))
 }
 
 /// Why a position is not one that could ever stream from the leader.

@@ -133,7 +133,11 @@ fn unfinished(view: &View) -> Option<Decision> {
         Unfinished::Bootstrap => Some(bootstrap::undo(view)),
         Unfinished::Copy => {
             let reason = Reason::plain("remove the copy that was not finished");
-            let effects = vec![Effect::RemoveData, Effect::Finish];
+            if let Some(until) = view.resting_until(JobKind::Copy) {
+                let reason = Reason::plain("pause before the unfinished copy is removed");
+                return Some(Decision::wait(reason).and_look_again_at(until));
+            }
+            let effects = vec![Effect::Kill, Effect::RemoveData, Effect::Finish];
             // A kind of its own: it must not wipe out that the copy failed, which makes the next one wait.
             Some(Decision::act(reason, JobKind::Other, effects))
         }

@@ -1,6 +1,6 @@
 //! Holding the seat: keeping the server serving, or giving the seat up.
 
-use crate::cluster::{Control, MemberState, PrimaryFacts, StartAs};
+use crate::cluster::{Control, MemberState, PrimaryFacts, StartAs, State};
 use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
@@ -28,8 +28,12 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
             let reason = Reason::plain("pause before recording the promotion");
             return Decision::wait(reason).and_look_again_at(until);
         }
+        if let Some(until) = view.resting_until(JobKind::Promote) {
+            let reason = Reason::plain("pause before recording the promotion again");
+            return Decision::wait(reason).and_look_again_at(until);
+        }
         let reason = Reason::plain("record the promotion");
-        return Decision::act(reason, JobKind::Other, vec![Effect::RecordPromotion]);
+        return Decision::act(reason, JobKind::Promote, vec![Effect::RecordPromotion]);
     }
     if let Some(decision) = handover::asked_for(view, facts) {
         return decision;
@@ -41,6 +45,14 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
 pub fn wait_for_the_server(view: &View) -> Decision {
     if let Some(decision) = too_long(view) {
         return decision;
+    }
+    let stuck = view.memory.unserved_since.is_some_and(|since| {
+        *view.server == State::Stopping && view.now.since(since) >= view.settings.times.ttl
+    });
+    if stuck {
+        // A frozen standby or a stuck archiver can hold a shutdown for ever.
+        let reason = Reason::plain("kill the server: its shutdown does not end");
+        return Decision::act(reason, JobKind::Stop, vec![Effect::Kill]);
     }
     let limit = view.settings.dynamic.primary_start_timeout;
     let decision = Decision::wait(Reason::plain("lead: the server is not accepting writes yet"));

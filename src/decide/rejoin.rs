@@ -31,7 +31,7 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
     }
     if control.state == ControlState::InProduction {
         let reason = Reason::plain("recover the crashed server before it rejoins");
-        return Decision::act(reason, JobKind::Rewind, vec![Effect::RecoverAlone]);
+        return Decision::act(reason, JobKind::Rewind, vec![Effect::Kill, Effect::RecoverAlone]);
     }
     match diverged(lineage.standing(end(control))) {
         None => start(view, leader, "start the former primary as a standby"),

@@ -63,7 +63,7 @@ pub fn seat(
         return Seat::Vacant(Vacancy::NeverHeld);
     };
     let changed_at = sight.baton_learned_at;
-    let silent = now.since(changed_at) >= times.ttl;
+    let silent = now.since(changed_at) >= times.ttl.max(baton.value.ttl);
     match baton.value.state {
         BatonState::Released => Seat::Vacant(Vacancy::Released),
         BatonState::Offered if !silent && baton.value.incarnation == me => Seat::Offered,
@@ -91,6 +91,7 @@ mod tests {
             sequence: 1,
             nonce: 1,
             position: None,
+            ttl: std::time::Duration::ZERO,
             state,
         };
         let baton = Some(Versioned { value: baton, revision: Revision(9) });

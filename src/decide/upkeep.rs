@@ -1,6 +1,6 @@
 //! The side work of a leader: slots, checkpoint, and the keys that Patroni's readers look at.
 
-use crate::cluster::{Initialize, Lineage, PrimaryFacts};
+use crate::cluster::{Initialize, Lineage, PrimaryFacts, StandbyFacts};
 
 use super::decision::Effect;
 use super::view::View;
@@ -33,6 +33,21 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         effects.push(Effect::WriteStatus(facts.position.lsn));
     }
     effects
+}
+
+/// What a former primary still has of its leading: members' slots, which nobody moves on any more, so
+/// that they would keep the log for ever. A successor makes its own before it is promoted.
+pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
+    if view.upkeep_running || !view.settings.use_slots || !facts.is_streaming() {
+        return Vec::new();
+    }
+    let members = member_slots(view);
+    let left: Vec<String> =
+        facts.slots.iter().filter(|slot| members.contains(slot)).cloned().collect();
+    if left.is_empty() {
+        return Vec::new();
+    }
+    vec![Effect::ArrangeSlots { wanted: Vec::new(), unwanted: left }]
 }
 
 /// The slots of all other members.

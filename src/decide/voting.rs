@@ -1,5 +1,7 @@
 //! Answering a member that asks for this node's promise.
 
+use std::time::Duration;
+
 use crate::cluster::{Refusal, State};
 use crate::values::Term;
 
@@ -39,7 +41,10 @@ fn refusal(view: &View, term: Term) -> Option<Refusal> {
         Seat::Mine(_) | Seat::Offered => return Some(Refusal::HolderIsAlive),
         // Two clocks that learned of the same renewal differ by how long each took to learn it.
         Seat::Held { changed_at } => {
-            let almost = view.settings.times.ttl - view.settings.times.renewal_period;
+            let baton = view.cluster.as_ref().and_then(|cluster| cluster.baton.as_ref());
+            let of_holder = baton.map_or(Duration::ZERO, |baton| baton.value.ttl);
+            let ttl = view.settings.times.ttl.max(of_holder);
+            let almost = ttl - view.settings.times.renewal_period.min(ttl / 5);
             if view.now.since(changed_at) < almost {
                 return Some(Refusal::HolderIsAlive);
             }

@@ -69,7 +69,13 @@ impl ControlData {
     /// # Errors
     /// A text for people when a field is missing, or the log does not hold the last checkpoint.
     pub(super) fn control(&self, data_dir: &Path) -> Result<Control, String> {
-        let state = self.state()?;
+        let mut state = self.state()?;
+        let made_as_standby =
+            ["backup_label", "standby.signal"].iter().any(|name| data_dir.join(name).exists());
+        if state == ControlState::InProduction && made_as_standby {
+            // A fresh copy, or a standby that never came up: its control file still is its source's.
+            state = ControlState::InRecovery;
+        }
         let checkpoint: Lsn = self.field("Latest checkpoint location")?;
         let mut timeline = Timeline(self.field("Latest checkpoint's TimeLineID")?);
         let mut end = checkpoint;

@@ -49,7 +49,7 @@ impl LocalServer {
         if self.target.kills() != kills {
             return Err(fenced());
         }
-        let postmaster = self.launch(arguments).await?;
+        let postmaster = self.launch(arguments, kills).await?;
         if self.target.kills() != kills {
             // The fence may have missed the new process.
             self.kill_now().await;
@@ -122,6 +122,7 @@ impl LocalServer {
     async fn launch(
         &self,
         arguments: Vec<(String, String)>,
+        kills: u64,
     ) -> Result<Arc<Postmaster>, ServerError> {
         let program = self.settings().program(Program::Postgres);
         let place = self.place.clone();
@@ -136,6 +137,10 @@ impl LocalServer {
                 let (child, log) = spawn_postmaster(&program, &place, &arguments)?;
                 let postmaster = Postmaster::of_child(child, log)?;
                 target.runs(postmaster.process, &place.real_data_dir());
+                if target.kills() != kills {
+                    // Whoever waited for this may be gone: a fence that fired meanwhile found nothing.
+                    kill_all(&target);
+                }
                 Ok(postmaster)
             })
             .await;

@@ -92,7 +92,10 @@ impl LocalServer {
                 progress(told);
             }
         };
-        self.programs.run_telling(run, tell).await.map(drop)
+        self.programs.run_telling(run, tell).await?;
+        // From its first moment the copy is a standby's, also to whoever finds it not started yet.
+        let place = self.place.clone();
+        blocking(move || place.signal(true)).await
     }
 
     /// Takes the directory for its own: from here on what is in it was made here.

@@ -61,6 +61,7 @@ impl Pair {
             sequence: 1,
             nonce: 1,
             position: None,
+            ttl: std::time::Duration::ZERO,
             state,
         };
         self.a.store.put("baton", codec::baton(&baton));

@@ -1,53 +1,20 @@
 //! The task that holds the lease.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::Pulse;
-use super::exposure::{Exposure, Fence};
+use super::exposure::Fence;
 use super::orders::{LeaseError, Order, What};
-use super::tries::Tries;
+use super::parts::KeeperParts;
+use super::tries::{Sent, Tries};
 use crate::cluster::{Baton, BatonState, Versioned};
-use crate::dcs::{LeaseId, Store, Txn, txns};
-use crate::decide::{HeldLease, LeaseSight, Sight};
+use crate::dcs::{Store, Txn, txns};
+use crate::decide::{HeldLease, LeaseSight};
 use crate::mutants::{Mutant, planted};
-use crate::publish::Metrics;
 use crate::values::{
     Clock, Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Revision, WalPosition,
 };
-
-/// What the task is made of.
-pub struct KeeperParts<S, C, F> {
-    /// A store with connections of its own.
-    pub store: S,
-    /// The clock.
-    pub clock: C,
-    /// The fence, through the mark of what may accept writes.
-    pub exposure: Exposure<F>,
-    /// This member.
-    pub name: MemberName,
-    /// This start of its agent.
-    pub incarnation: Incarnation,
-    /// Where nonces come from.
-    pub nonces: Box<dyn FnMut() -> u64 + Send>,
-    /// The durations in force.
-    pub times: watch::Receiver<LeaseTimes>,
-    /// The loop's sign of life.
-    pub pulse: Pulse,
-    /// What the store showed.
-    pub sight: watch::Receiver<Option<Arc<Sight>>>,
-    /// The etcd lease for the `leader` key that Patroni's readers look at.
-    pub display: watch::Receiver<Option<LeaseId>>,
-    /// The loop's orders.
-    pub orders: mpsc::UnboundedReceiver<Order>,
-    /// Where the lease is shown.
-    pub shown: watch::Sender<LeaseSight>,
-    /// Counters.
-    pub metrics: Metrics,
-}
 
 /// A lease that is held: the baton as it was last written, at its revision, until the deadline.
 #[derive(Clone, Debug)]
@@ -69,8 +36,8 @@ pub struct Keeper<S, C, F> {
 
 /// What became of one write of the baton.
 pub(super) enum Written {
-    /// It is ours, by the write sent at this moment.
-    Ours(Revision, Monotonic),
+    /// It is ours, by this try.
+    Ours(Revision, Sent),
     /// It is somebody else's, at this revision.
     Foreign(Revision),
     /// Not known yet.
@@ -102,6 +69,8 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                     Some(order) => self.obey(order).await,
                     None => return,
                 },
+                // Another ttl is in force: the others are told at once.
+                Ok(()) = self.parts.times.changed() => self.renew_at = self.now(),
                 () = tokio::time::sleep(due.min(Duration::from_secs(3600))) => {
                     if self.held.is_some() && self.renew_at <= self.now() {
                         self.renew().await;
@@ -141,6 +110,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             sequence: 1,
             nonce: (self.parts.nonces)(),
             position: self.parts.pulse.position(),
+            ttl: self.times().ttl,
             state,
         }
     }
@@ -179,8 +149,8 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             written = self.look_up().await;
         }
         match written {
-            Written::Ours(revision, sent_at) => {
-                let deadline = self.deadline(sent_at);
+            Written::Ours(revision, sent) => {
+                let deadline = sent.deadline();
                 if deadline.has_passed(self.now()) {
                     return Err(LeaseError::TooLate);
                 }
@@ -200,7 +170,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         baton.nonce = (self.parts.nonces)();
         let lease = *self.parts.display.borrow();
         let txn = txns::taken(held.revision, &baton, lease);
-        let written = self.write(&baton, txn).await;
+        let mut written = self.write(&baton, txn).await;
+        // The next renewal would write the old term again: this has to be known first.
+        while matches!(written, Written::Unknown) && !held.deadline.has_passed(self.now()) {
+            written = self.look_up().await;
+        }
         self.settle(written, baton);
         let raised = self.held.as_ref().is_some_and(|held| held.baton.term == term);
         if raised { Ok(()) } else { Err(LeaseError::Unresolved) }
@@ -236,6 +210,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             sequence: 1,
             nonce: (self.parts.nonces)(),
             position: position.or(held.baton.position),
+            ttl: self.times().ttl,
             state: BatonState::Offered,
         };
         let txn = txns::taken(held.revision, &baton, *self.parts.display.borrow());
@@ -299,6 +274,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         baton.sequence += 1;
         baton.nonce = (self.parts.nonces)();
         baton.position = self.parts.pulse.position().or(baton.position);
+        baton.ttl = times.ttl;
         let restored = if missing { *self.parts.display.borrow() } else { None };
         let txn = txns::renewed(held.revision, &baton, restored);
         let written = self.write(&baton, txn).await;
@@ -309,15 +285,14 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     fn settle(&mut self, written: Written, baton: Baton) {
         let Some(held) = self.held.clone() else { return };
         match written {
-            Written::Ours(revision, sent_at) => {
-                let deadline = self.deadline(sent_at);
+            Written::Ours(revision, sent) => {
+                let deadline = sent.deadline();
                 if held.deadline.has_passed(self.now()) {
                     self.parts.metrics.renewal("late");
                     self.lapse();
                     return;
                 }
                 self.parts.metrics.renewal("renewed");
-                let deadline = deadline.max(held.deadline);
                 self.hold(Held { baton, revision, deadline });
             }
             // Still what this agent wrote last: only the missing `leader` had come back meanwhile.
@@ -339,19 +314,21 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     }
 
     /// What the mutant does that takes a kept etcd lease for a renewed baton.
-    pub(super) fn believe_the_keepalive(&mut self, sent_at: Monotonic) {
+    pub(super) fn believe_the_keepalive(&mut self, sent: Sent) {
         if let Some(mut held) = self.held.clone() {
-            held.deadline = self.deadline(sent_at).max(held.deadline);
+            held.deadline = sent.deadline().max(held.deadline);
             self.hold(held);
         }
     }
 
-    fn deadline(&self, sent_at: Monotonic) -> LeaseDeadline {
-        let deadline = self.times().deadline(sent_at);
-        if planted(Mutant::DeadlineAnHourLate) {
-            return LeaseDeadline::at(deadline.moment() + Duration::from_secs(3600));
+    /// Moves the deadline closer, never away.
+    pub(super) fn shorten(&mut self, to: LeaseDeadline) {
+        if let Some(mut held) = self.held.clone()
+            && to < held.deadline
+        {
+            held.deadline = to;
+            self.hold(held);
         }
-        deadline
     }
 
     fn seen(&self) -> Option<Versioned<Baton>> {

@@ -5,12 +5,14 @@
 mod exposure;
 mod keeper;
 mod orders;
+mod parts;
 mod tries;
 mod wire;
 
 pub use exposure::{Exposure, Fence};
-pub use keeper::{Keeper, KeeperParts};
+pub use keeper::Keeper;
 pub use orders::{LeaseError, LeaseOrders, Order};
+pub use parts::KeeperParts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,23 +1,45 @@
 //! Writes of the baton whose fate is not known: each is recognised by its nonce when it is read back.
 
 use crate::mutants::{Mutant, planted};
-use crate::values::Monotonic;
+use std::time::Duration;
+
+use crate::values::{LeaseDeadline, LeaseTimes, Monotonic};
 
 /// The tries that were not answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tries(Vec<(u64, Monotonic)>);
+pub struct Tries(Vec<(u64, Sent)>);
+
+/// One try: when it was sent, and the times it was sent with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Before the request was handed to the client.
+    pub at: Monotonic,
+    /// What its `ttl` makes of that.
+    pub times: LeaseTimes,
+}
+
+impl Sent {
+    /// The deadline that this try gives if it was applied.
+    pub fn deadline(&self) -> LeaseDeadline {
+        let deadline = self.times.deadline(self.at);
+        if planted(Mutant::DeadlineAnHourLate) {
+            return LeaseDeadline::at(deadline.moment() + Duration::from_secs(3600));
+        }
+        deadline
+    }
+}
 
 impl Tries {
     /// One more.
-    pub fn add(&mut self, nonce: u64, sent_at: Monotonic) {
-        self.0.push((nonce, sent_at));
+    pub fn add(&mut self, nonce: u64, sent: Sent) {
+        self.0.push((nonce, sent));
     }
 
-    /// When the try with this nonce was sent, if it is one of ours.
-    pub fn sent_at(&self, nonce: u64) -> Option<Monotonic> {
-        let found = self.0.iter().find(|(one, _)| *one == nonce).map(|(_, sent_at)| *sent_at);
+    /// The try with this nonce, if it is one of ours.
+    pub fn sent(&self, nonce: u64) -> Option<Sent> {
+        let found = self.0.iter().find(|(one, _)| *one == nonce).map(|(_, sent)| *sent);
         if planted(Mutant::DeadlineFromLastTry) && found.is_some() {
-            return self.0.last().map(|(_, sent_at)| *sent_at);
+            return self.0.last().map(|(_, sent)| *sent);
         }
         found
     }
@@ -30,17 +52,18 @@ impl Tries {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn a_deadline_counts_from_the_try_that_was_found() {
-        let at = |seconds| Monotonic::from_boot(Duration::from_secs(seconds));
+        let at = |seconds| Sent {
+            at: Monotonic::from_boot(Duration::from_secs(seconds)),
+            times: LeaseTimes::for_ttl(Duration::from_secs(5)),
+        };
         let mut tries = Tries::default();
         tries.add(11, at(1));
         tries.add(12, at(2));
-        assert_eq!(tries.sent_at(11), Some(at(1)));
-        assert_eq!(tries.sent_at(13), None);
+        assert_eq!(tries.sent(11), Some(at(1)));
+        assert_eq!(tries.sent(13), None);
     }
 }

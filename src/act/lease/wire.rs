@@ -6,29 +6,34 @@ use tracing::warn;
 
 use super::exposure::Fence;
 use super::keeper::{Keeper, Written};
+use super::tries::Sent;
 use crate::cluster::Baton;
 use crate::dcs::{Store, Txn, decode};
 use crate::mutants::{Mutant, planted};
-use crate::values::{Clock, Monotonic, Revision};
+use crate::values::{Clock, LeaseTimes, Revision};
 
 impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// One try at writing the baton, and where the answer is not clear, one at reading it back.
     pub(super) async fn write(&mut self, baton: &Baton, txn: Txn) -> Written {
         let within = self.times().one_try;
         let sent_at = self.now();
-        self.open.add(baton.nonce, sent_at);
+        let sent = Sent { at: sent_at, times: LeaseTimes::for_ttl(baton.ttl) };
+        self.open.add(baton.nonce, sent);
+        // A shorter ttl binds from the moment the others may learn it.
+        self.shorten(sent.deadline());
         let result = self.parts.store.commit(txn, within).await;
         self.parts.metrics.store("renew", self.now().since(sent_at), result.is_ok());
         match result {
             Ok(reply) if reply.succeeded => {
                 self.is_unanswered = false;
                 self.open.clear();
-                let from = if planted(Mutant::DeadlineFromReply) { self.now() } else { sent_at };
-                Written::Ours(reply.revision, from)
+                let late = planted(Mutant::DeadlineFromReply);
+                let at = if late { self.now() } else { sent_at };
+                Written::Ours(reply.revision, Sent { at, ..sent })
             }
             Ok(_) => self.look_up().await,
             Err(error) => {
-                if planted(Mutant::KeepaliveAsProof) && self.keepalive_says_yes(sent_at).await {
+                if planted(Mutant::KeepaliveAsProof) && self.keepalive_says_yes(sent).await {
                     return Written::Unknown;
                 }
                 // Said once for a row of them: the tries come many to a second.
@@ -43,12 +48,12 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    async fn keepalive_says_yes(&mut self, sent_at: Monotonic) -> bool {
+    async fn keepalive_says_yes(&mut self, sent: Sent) -> bool {
         let lease = *self.parts.display.borrow();
         let Some(lease) = lease else { return false };
         let kept = self.parts.store.keep_lease(lease, self.times().one_try).await.is_ok();
         if kept {
-            self.believe_the_keepalive(sent_at);
+            self.believe_the_keepalive(sent);
         }
         kept
     }
@@ -69,12 +74,15 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let (cluster, _) = decode(&snapshot);
         let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
         let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
-        match self.open.sent_at(found.value.nonce) {
-            Some(sent_at) => {
+        match self.open.sent(found.value.nonce) {
+            Some(sent) => {
                 self.open.clear();
-                Written::Ours(found.revision, sent_at)
+                Written::Ours(found.revision, sent)
             }
-            None if by_name => Written::Ours(found.revision, asked_at),
+            None if by_name => {
+                let times = LeaseTimes::for_ttl(self.times().ttl.max(found.value.ttl));
+                Written::Ours(found.revision, Sent { at: asked_at, times })
+            }
             None => Written::Foreign(found.revision),
         }
     }

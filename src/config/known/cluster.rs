@@ -15,7 +15,7 @@ pub(super) const DYNAMIC: &[Known] = &[
     acted("master_start_timeout", Duration),
     acted("postgresql", OpenSection),
     later("maximum_lag_on_syncnode", Number(-1)),
-    later("max_timelines_history", Number(0)),
+    acted("max_timelines_history", Number(0)),
     later("primary_stop_timeout", Duration),
     later("master_stop_timeout", Duration),
     later_so("synchronous_mode", SynchronousMode, ASYNCHRONOUS),

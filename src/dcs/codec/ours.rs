@@ -2,6 +2,8 @@
 //! outcome of a request. Only agents of ours write them, so reading is strict.
 
 use bytes::Bytes;
+use std::time::Duration;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -51,6 +53,8 @@ struct BatonRecord {
     timeline: Option<Timeline>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     lsn: Option<u64>,
+    #[serde(default)]
+    ttl_ms: u64,
     state: StateText,
 }
 
@@ -64,6 +68,7 @@ pub fn baton(baton: &Baton) -> Bytes {
         nonce: Hex(baton.nonce),
         timeline: baton.position.map(|position| position.timeline),
         lsn: baton.position.map(|position| position.lsn.0),
+        ttl_ms: u64::try_from(baton.ttl.as_millis()).unwrap_or(u64::MAX),
         state: match baton.state {
             BatonState::Held => StateText::Held,
             BatonState::Offered => StateText::Offered,
@@ -89,6 +94,7 @@ pub(super) fn read_baton(bytes: &[u8]) -> Result<Baton, String> {
         sequence: record.sequence,
         nonce: record.nonce.0,
         position,
+        ttl: Duration::from_millis(record.ttl_ms),
         state: match record.state {
             StateText::Held => BatonState::Held,
             StateText::Offered => BatonState::Offered,

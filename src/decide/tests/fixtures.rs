@@ -7,8 +7,8 @@ use super::super::view::{Failure, Journal, Memory};
 use super::super::{Job, JobKind, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
-    Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Refusal, Request, Role,
-    StandbyFacts, State, Versioned, Vote,
+    Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver, Refusal,
+    Request, Role, StandbyFacts, State, Versioned, Vote,
 };
 use crate::config::Dynamic;
 use crate::values::{
@@ -58,6 +58,7 @@ fn cluster() -> Cluster {
         sequence: 1,
         nonce: 1,
         position: Some(position(1, 100)),
+        ttl: Duration::from_secs(5),
         state: BatonState::Held,
     };
     let lineage = Lineage { promotions: vec![promotion("a", 1, 1, None, PromotionState::Done)] };
@@ -282,6 +283,37 @@ impl View {
             downstreams: Vec::new(),
             slots: Vec::new(),
         }))
+    }
+
+    pub fn stopping(self) -> Self {
+        self.server(State::Stopping)
+    }
+
+    fn standby_facts(self, change: impl FnOnce(&mut StandbyFacts)) -> Self {
+        let State::Standby(mut facts) = (*self.server).clone() else { panic!("no standby") };
+        change(&mut facts);
+        self.server(State::Standby(facts))
+    }
+
+    pub fn following(self, leader: &str) -> Self {
+        self.standby_facts(|facts| {
+            facts.upstream = Some(format!("{leader}:5432"));
+            facts.receiver = Some(Receiver { streaming: true, latest_end: None, written: None });
+        })
+    }
+
+    pub fn slots(self, slots: &[&str]) -> Self {
+        self.standby_facts(|facts| facts.slots = slots.iter().map(|&slot| slot.into()).collect())
+    }
+
+    pub fn ttl_of_holder(self, seconds: u64) -> Self {
+        self.with_cluster(|cluster| {
+            cluster.baton.as_mut().unwrap().value.ttl = Duration::from_secs(seconds);
+        })
+    }
+
+    pub fn silent_for(self, seconds: u64) -> Self {
+        self.seat(Seat::Held { changed_at: NOW - Duration::from_secs(seconds) })
     }
 
     pub fn down(self, state: ControlState, timeline: u32, end: u64) -> Self {

@@ -83,7 +83,7 @@ fn an_unfinished_copy_is_removed_and_never_started() {
     let view =
         view("b").down(ControlState::InRecovery, 1, 100).held_by("a").unfinished(Unfinished::Copy);
     let effects = check(&view, "remove the copy that was not finished");
-    assert_eq!(effects, [Effect::RemoveData, Effect::Finish]);
+    assert_eq!(effects, [Effect::Kill, Effect::RemoveData, Effect::Finish]);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn what_cannot_be_rewound_stays_down_untouched() {
 fn a_crashed_former_primary_is_recovered_before_it_is_judged() {
     let view = view("b").down(ControlState::InProduction, 1, 90).held_by("a").done("a", 3, 2, 100);
     let effects = check(&view, "recover the crashed server before it rejoins");
-    assert_eq!(effects, [Effect::RecoverAlone]);
+    assert_eq!(effects, [Effect::Kill, Effect::RecoverAlone]);
 }
 
 #[test]
@@ -330,6 +330,37 @@ fn a_lease_that_ran_out_is_given_up_once_the_server_is_closed() {
     assert_eq!(effects, [Effect::Release]);
     let open = lapsed().exposed();
     assert_eq!(check(&open, "fence: the lease is somebody else's: b"), [Effect::Kill]);
+}
+
+#[test]
+fn a_standby_drops_the_slots_it_had_as_a_leader() {
+    let view = view("b").standby(1, 100).held_by("a").following("a").slots(&["a", "mine"]);
+    let decision = decide(&view);
+    assert_eq!(decision.reason.to_string(), "follow: a");
+    let unwanted = vec!["a".to_owned()];
+    assert_eq!(decision.upkeep, [Effect::ArrangeSlots { wanted: Vec::new(), unwanted }]);
+}
+
+#[test]
+fn a_shutdown_that_does_not_end_is_killed() {
+    let stopping = || view("a").stopping().leading(after(4_000));
+    check(&stopping().unserved_for(1), "lead: the server is not accepting writes yet");
+    let effects = check(&stopping().unserved_for(5), "kill the server: its shutdown does not end");
+    assert_eq!(effects, [Effect::Kill]);
+}
+
+#[test]
+fn a_holder_is_given_the_ttl_it_renewed_with() {
+    let asked = |silent_for| {
+        view("b")
+            .standby(1, 100)
+            .held_by("a")
+            .ttl_of_holder(30)
+            .silent_for(silent_for)
+            .promise_asked(4)
+    };
+    check(&asked(20), "refuse to promise: HolderIsAlive");
+    check(&asked(29), "promise: term 4");
 }
 
 #[test]
