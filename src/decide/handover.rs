@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use crate::cluster::{Outcome, PrimaryFacts, Request, StopMode};
 use crate::mutants::{Mutant, planted};
-use crate::values::{Incarnation, MemberName, Revision};
+use crate::values::{Incarnation, Lsn, MemberName, Revision};
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, View};
@@ -35,10 +35,32 @@ pub fn asked_for(view: &View, facts: &PrimaryFacts) -> Option<Decision> {
     {
         return Some(refuse(revision, why.clone()));
     }
+    if let Some(name) = begins_to_stream(view, facts, request.candidate.as_ref()) {
+        let reason = Reason::with("hand over: wait until it says how far it is", name);
+        let again_at = view.now + view.settings.times.heartbeat;
+        return Some(Decision::wait(reason).and_look_again_at(again_at));
+    }
     match candidate(view, facts, request.candidate.as_ref()) {
         Ok((to, incarnation)) => Some(hand_over(view, to, incarnation, "somebody asked for it")),
         Err(why) => Some(refuse(revision, why)),
     }
+}
+
+/// A possible successor whose stream has just begun: it tells its position within moments.
+fn begins_to_stream(
+    view: &View,
+    facts: &PrimaryFacts,
+    wanted: Option<&MemberName>,
+) -> Option<String> {
+    let begins = |name: &&MemberName| {
+        wanted.is_none_or(|wanted| wanted == *name)
+            && facts.downstreams.iter().any(|stream| {
+                stream.name == name.as_str()
+                    && stream.state == "streaming"
+                    && stream.flushed == Lsn::ZERO
+            })
+    };
+    view.cluster().members.keys().find(begins).map(ToString::to_string)
 }
 
 /// A request is kept by the old leader and answered by the new one.

@@ -56,7 +56,11 @@ impl LocalServer {
             return Err(fenced());
         }
         self.wait_until_it_answers(&postmaster).await?;
-        self.run_callback(Event::Start, if is_standby { Role::Replica } else { Role::Primary });
+        let role = if is_standby { Role::Replica } else { Role::Primary };
+        // In another part than before: the agent tells that, in the place of the start.
+        if self.note_role(role).is_none_or(|before| before == role) {
+            self.run_callback(Event::Start, role);
+        }
         Ok(())
     }
 

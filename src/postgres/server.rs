@@ -46,6 +46,8 @@ struct Shared {
     source: Option<Source>,
     postmaster: Option<Arc<Postmaster>>,
     stops: bool,
+    /// The part that the server played when it was last started or changed it.
+    role: Option<Role>,
 }
 
 impl LocalServer {
@@ -64,8 +66,13 @@ impl LocalServer {
             .map_err(|error| impossible("the agent cannot become a subreaper", error.into()))?;
         let spawner = Spawner::new().map_err(|error| impossible("no thread", error))?;
         let target = Arc::new(Target::new(place.real_data_dir(), &program_name(&settings)));
-        let shared =
-            Shared { settings: Arc::new(settings), source: None, postmaster: None, stops: false };
+        let shared = Shared {
+            settings: Arc::new(settings),
+            source: None,
+            postmaster: None,
+            stops: false,
+            role: None,
+        };
         Ok(Self {
             programs: Programs { spawner, owner: place.owner },
             callbacks: CallbackRunner::new(place.scope.clone()),
@@ -109,6 +116,11 @@ impl LocalServer {
 
     pub(super) fn set_stops(&self, stops: bool) {
         self.shared().stops = stops;
+    }
+
+    /// Notes the part that the server plays from now on; returns the one before.
+    pub(super) fn note_role(&self, role: Role) -> Option<Role> {
+        self.shared().role.replace(role)
     }
 
     /// The postmaster that this agent knows of, if it has not ended.
@@ -185,6 +197,7 @@ pub(super) async fn bounded<T>(
 
 impl Server for LocalServer {
     fn role_changed(&self, role: Role) {
+        self.note_role(role);
         self.run_callback(Event::RoleChange, role);
     }
 

@@ -16,7 +16,11 @@ fn diverged(plan: Plan) -> (Cluster, usize) {
     let former = cluster.wait_for_leader(START_BOUND);
     let server = cluster.nodes[former].postgresql();
     sql::run(server, "CREATE TABLE kept AS SELECT 1 AS n");
-    cluster.wait_until_whole(BOUND);
+    for standby in cluster.others(former) {
+        wait_until("the standbys have the first table", BOUND, || {
+            sql::value(cluster.nodes[standby].postgresql(), "SELECT n FROM kept").is_ok()
+        });
+    }
     // Nobody hears of what comes next: the standbys' connections to the primary are stopped.
     let stopped: Vec<nix::unistd::Pid> = cluster
         .others(former)

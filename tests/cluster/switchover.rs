@@ -146,7 +146,7 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let not_leading = json!({ "leader": name(other) });
     assert_refused(&ask("/switchover", not_leading), 412, "does not lead");
     let unknown = json!({ "leader": name(leader), "candidate": "nobody" });
-    assert_refused(&ask("/switchover", unknown), 412, "nobody");
+    assert_refused(&ask("/switchover", unknown), 400, "nobody");
     let tagged = json!({ "leader": name(leader), "candidate": name(3) });
     assert_refused(&ask("/switchover", tagged), 412, "nofailover");
 

@@ -37,3 +37,11 @@ fn a_last_leader_that_is_coming_up_is_waited_for_if_its_log_goes_further() {
         check(&view.refused("c", refusal), "take the lead: won the race: term 4, votes of b");
     assert!(!effects.is_empty(), "for others nobody waits");
 }
+
+#[test]
+fn a_stream_that_has_just_begun_is_waited_for_before_a_switchover() {
+    let request = Request { leader: Some("a".into()), candidate: None, scheduled_at: None };
+    let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 0).asked(request);
+    let expected = "hand over: wait until it says how far it is: b";
+    assert_eq!(check(&view, expected), []);
+}
