@@ -125,8 +125,7 @@ fn the_failover_key_alone_is_enough() {
 
 #[test]
 fn what_cannot_be_done_is_refused_with_the_reason() {
-    let mut plan = Plan::default();
-    plan.nodes = 4;
+    let plan = Plan { nodes: 4, ..Plan::default() };
     let mut cluster = Cluster::prepare(plan);
     cluster.nodes[3].set("/tags/nofailover", true);
     for node in &mut cluster.nodes {

@@ -122,7 +122,7 @@ impl Life {
             if self.is_broken() {
                 return false;
             }
-            if self.steps % LOOK_EVERY != 0 {
+            if !self.steps.is_multiple_of(LOOK_EVERY) {
                 continue;
             }
             match convergence::missing(&self.world) {

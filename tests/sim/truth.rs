@@ -26,8 +26,6 @@ pub struct TrueLease {
 pub struct Opening {
     /// Which server.
     pub node: usize,
-    /// Where its log was then.
-    pub at: At,
 }
 
 /// What a change of holder began with.

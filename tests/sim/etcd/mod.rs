@@ -146,7 +146,7 @@ impl Etcd {
 
     /// Ends leases that ran out, at the next of the half-second scans.
     pub fn expire(&mut self, now: Duration) {
-        if !self.up || now.as_millis() % 500 != 0 {
+        if !self.up || !now.as_millis().is_multiple_of(500) {
             return;
         }
         let ended: Vec<LeaseId> = self

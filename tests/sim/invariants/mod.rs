@@ -48,7 +48,7 @@ pub fn opened(world: &World, node: usize, at: At) -> usize {
     let mut truth = world.truth.borrow_mut();
     let before = truth.openings.last().map(|opening| opening.node);
     let began = truth.began;
-    truth.openings.push(Opening { node, at });
+    truth.openings.push(Opening { node });
     truth.acknowledged = Some(at);
     let opening = truth.openings.len() - 1;
     drop(truth);
