@@ -1,11 +1,13 @@
 //! Many worlds, on as many threads as there are cores, each world on one.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use pgbaton::mutants::{Mutant, plant};
 
 use crate::life::{Outcome, live};
+use crate::report::replay;
 use crate::sometimes::{Counts, Sometimes};
 use crate::world::Violation;
 
@@ -19,6 +21,12 @@ pub struct Batch {
     /// How often what happened, in all of them together.
     pub counts: Counts,
 }
+
+/// A world that takes longer than this in real time is stuck where virtual time does not reach.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// What each worker is at, and since when.
+type AtWork = Mutex<Vec<Option<(u64, Instant)>>>;
 
 /// How many failures are enough to stop a batch.
 const ENOUGH: usize = 12;
@@ -50,17 +58,24 @@ pub fn threads() -> usize {
 pub fn run(from: u64, count: u64, mutant: Option<Mutant>, enough: usize, workers: usize) -> Batch {
     let next = AtomicU64::new(from);
     let batch = Mutex::new(Batch::default());
+    let at_work: AtWork = Mutex::new(vec![None; workers]);
+    let running = AtomicUsize::new(workers);
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
+        scope.spawn(|| watch(&at_work, &running, mutant));
+        for worker in 0..workers {
+            let (next, batch, at_work, running) = (&next, &batch, &at_work, &running);
+            scope.spawn(move || {
+                let _ended = Ended(running);
                 plant(mutant);
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= from + count {
                         return;
                     }
+                    at_work.lock().expect(IN_HAND)[worker] = Some((seed, Instant::now()));
                     let outcome = live(seed, false);
-                    let mut batch = batch.lock().expect("no worker dies with the batch in hand");
+                    at_work.lock().expect(IN_HAND)[worker] = None;
+                    let mut batch = batch.lock().expect(IN_HAND);
                     batch.add(seed, outcome);
                     if batch.failures.len() >= enough {
                         return;
@@ -69,7 +84,33 @@ pub fn run(from: u64, count: u64, mutant: Option<Mutant>, enough: usize, workers
             });
         }
     });
-    batch.into_inner().expect("no worker dies with the batch in hand")
+    batch.into_inner().expect(IN_HAND)
+}
+
+const IN_HAND: &str = "no worker dies with what all share in hand";
+
+/// Counts a worker off, however it ends.
+struct Ended<'a>(&'a AtomicUsize);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends the whole run when a world is stuck: nothing else could.
+fn watch(at_work: &AtWork, running: &AtomicUsize, mutant: Option<Mutant>) {
+    while running.load(Ordering::Relaxed) > 0 {
+        std::thread::park_timeout(Duration::from_millis(200));
+        let now = at_work.lock().expect(IN_HAND).clone();
+        for (seed, since) in now.into_iter().flatten() {
+            if since.elapsed() > STUCK_AFTER {
+                println!("seed {seed} is stuck\n  replay: {}", replay(seed, mutant));
+                println!("test result: FAILED. 0 passed; 1 failed; 0 ignored");
+                std::process::exit(1);
+            }
+        }
+    }
 }
 
 /// Runs seeds until all are done, or enough have failed to look at.
