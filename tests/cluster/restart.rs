@@ -21,13 +21,13 @@ fn a_cluster_that_was_killed_comes_back_in_any_order() {
     }
     ledger.wait_for_writes(leader, 100, BOUND);
     cluster.nodes[leader].kill_host();
-    // The former primary comes last, but before the lease is over.
+    // The former primary comes last, but before the lease is over: it leads again, or somebody who got
+    // from it what it alone had.
     for index in cluster.others(leader) {
         cluster.nodes[index].start();
     }
     cluster.nodes[leader].start();
     let now = cluster.wait_until_whole(BOUND);
-    assert_eq!(now, leader, "who has most leads");
     ledger.wait_for_writes(now, 50, BOUND);
     let report = ledger.close(cluster.nodes[now].postgresql());
     report.print("everything killed and started again", since);

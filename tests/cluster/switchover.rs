@@ -168,6 +168,10 @@ fn a_candidate_that_is_too_far_behind_is_refused() {
     let leader = cluster.wait_for_leader(START_BOUND);
     let standby = cluster.others(leader)[0];
     let server = cluster.nodes[leader].postgresql();
+    wait_until("the standby has said how far it is", BOUND, || {
+        let sql = "SELECT count(flush_lsn) FROM pg_stat_replication";
+        sql::value(server, sql).as_deref() == Ok("1")
+    });
     sql::run(cluster.nodes[standby].postgresql(), "SELECT pg_wal_replay_pause()");
     // The standby's connection to the primary is stopped where it stands.
     let receiver = "SELECT pid FROM pg_stat_wal_receiver";
