@@ -11,6 +11,8 @@ pub struct Args {
     pub everything: bool,
     /// The fault that is planted.
     pub mutant: Option<Mutant>,
+    /// One history alone.
+    pub history: Option<String>,
     /// Whether the story is told.
     pub trace: bool,
 }
@@ -25,6 +27,7 @@ usage: cargo test --release --features mutants --test sim -- [OPTIONS]
   --from S       the first of them (1)
   --seed S       this one alone
   --mutant NAME  with this fault planted
+  --history NAME one history of tests/sim/histories alone
   --trace        tell the story of it
 
 Without options: the histories, the determinism of a few seeds, 10000 seeds, and every mutant.";
@@ -35,7 +38,8 @@ impl Args {
     /// # Errors
     /// What is wrong with it, or the help that was asked for.
     pub fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut args = Args { seeds: (1, SEEDS), everything: true, mutant: None, trace: false };
+        let mut args =
+            Args { seeds: (1, SEEDS), everything: true, mutant: None, history: None, trace: false };
         let mut words = words.peekable();
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -43,6 +47,7 @@ impl Args {
                 "--from" => args.seeds.0 = number(&word, words.next())?,
                 "--seed" => args.seeds = (number(&word, words.next())?, 1),
                 "--mutant" => args.mutant = Some(mutant(words.next())?),
+                "--history" => args.history = Some(words.next().unwrap_or_default()),
                 "--trace" => args.trace = true,
                 _ => return Err(format!("unknown argument {word}\n\n{HELP}")),
             }

@@ -49,9 +49,15 @@ fn main() -> ExitCode {
     };
     life::watch_for_panics(args.trace);
     let mut report = Report::default();
+    plant(args.mutant);
     if args.trace {
         trace::tell_logs();
-        plant(args.mutant);
+    }
+    if let Some(name) = &args.history {
+        histories::all(&mut report, name, args.trace);
+        return report.end();
+    }
+    if args.trace {
         let (from, count) = args.seeds;
         for seed in from..from + count {
             let outcome = life::live(seed, true);
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
         return report.end();
     }
     if args.everything {
-        histories::all(&mut report);
+        histories::all(&mut report, "", false);
         lived_twice(&mut report);
     }
     seeds(&args, &mut report);

@@ -59,10 +59,8 @@ pub struct Truth {
     pub acknowledged: Option<At>,
     /// When something was acknowledged last, and since which opening.
     pub last: Option<(Duration, usize)>,
-    /// The longest `ttl` lately in force.
-    pub ttl: Duration,
-    /// The shortest `ttl` lately in force.
-    pub shortest_ttl: Duration,
+    /// The longest `ttl` that was ever in force.
+    pub longest_ttl: Duration,
     /// Who held the baton before its last change.
     pub previous: Option<Incarnation>,
     /// When the baton was last known to be free, or its holder had been silent for long.
@@ -83,8 +81,7 @@ impl Truth {
             openings: Vec::new(),
             acknowledged: None,
             last: None,
-            ttl,
-            shortest_ttl: ttl,
+            longest_ttl: ttl,
             previous: None,
             vacant_until: None,
         }
@@ -109,16 +106,16 @@ impl Truth {
         let raw = RawValue { value, mod_revision: Default::default(), lease: None };
         snapshot.keys.insert(keys::BATON.to_owned(), raw);
         let Some(baton) = decode(&snapshot).0.baton.map(|baton| baton.value) else { return };
-        let was_silent = now - self.changed_at >= self.shortest_ttl * 48 / 100;
-        if self.is_vacant() || was_silent {
+        if self.is_vacant() || self.is_silent(now) {
             self.vacant_until = Some(now);
         }
+        self.longest_ttl = self.longest_ttl.max(baton.ttl);
         let before = self.baton.take();
         self.previous = before.as_ref().map(|baton| baton.incarnation);
         match baton.state {
             BatonState::Held => {
                 let incarnation = author.incarnation;
-                let lease = TrueLease { incarnation, sent_at: author.sent_at, ttl: self.ttl };
+                let lease = TrueLease { incarnation, sent_at: author.sent_at, ttl: baton.ttl };
                 self.leases[node] = Some(lease);
                 self.terms[node] = baton.term;
                 self.holds(before.as_ref(), &baton);
@@ -144,6 +141,13 @@ impl Truth {
     /// Whether nobody holds the baton.
     pub fn is_vacant(&self) -> bool {
         self.baton.as_ref().is_none_or(|baton| baton.state != BatonState::Held)
+    }
+
+    /// Whether the holder has been silent for so long that others may think it gone: they know of its
+    /// last word a little late.
+    pub fn is_silent(&self, now: Duration) -> bool {
+        let ttl = self.baton.as_ref().map_or(Duration::ZERO, |baton| baton.ttl);
+        now - self.changed_at >= ttl * 48 / 100
     }
 
     /// Whether this start of this agent really holds the baton.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pgbaton::cluster::Request;
-use pgbaton::dcs::{decode, txns};
+use pgbaton::dcs::{codec, decode, keys, txns};
 use pgbaton::values::{Incarnation, MemberName, Revision};
 use pgbaton::wake::Call;
 
@@ -51,6 +51,8 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::StoreOutage | What::StoreElection => world.etcd.borrow_mut().up = false,
         What::StoreFull => world.etcd.borrow_mut().full = true,
         What::Compact => world.etcd.borrow_mut().compact(),
+        What::ChangeTtl => change_ttl(world, *world.rng.pick(&[1, 2, 3, 5])),
+        What::ShortestTtl => change_ttl(world, 1),
         What::Switchover | What::Failover => ask(world, fault.what == What::Switchover),
         _ => net(world, node, fault.what),
     }
@@ -140,6 +142,19 @@ fn ask(world: &World, switchover: bool) {
     }
 }
 
+/// A person edits the cluster's configuration.
+fn change_ttl(world: &World, seconds: u64) {
+    let (cluster, _) = decode(&world.etcd.borrow().snapshot());
+    let Some(mut config) = cluster.config else { return };
+    config.value["ttl"] = seconds.into();
+    let author = Author { node: None, incarnation: Incarnation(0), sent_at: world.now() };
+    let value = codec::config(&config.value);
+    if world.etcd.borrow().up {
+        // A store that is full refuses; the person gives up.
+        let _ = world.commit(author, &txns::replaced(keys::CONFIG, config.revision, value));
+    }
+}
+
 /// Lets a fault end.
 pub fn end(world: &Rc<World>, one: &Underway) {
     let host = &world.hosts[one.node];
@@ -168,6 +183,8 @@ pub fn end(world: &Rc<World>, one: &Underway) {
         | What::Compact
         | What::Switchover
         | What::Failover
+        | What::ChangeTtl
+        | What::ShortestTtl
         | What::HangWatches
         | What::CutWatches => {}
         _ => mend(world, one.node),
@@ -244,6 +261,7 @@ fn told(what: What) -> &'static str {
         What::Compact => "FAULT: the store compacts",
         What::Switchover => "somebody asks for a switchover",
         What::Failover => "somebody asks for a failover",
+        What::ChangeTtl | What::ShortestTtl => "somebody changes the ttl",
     }
 }
 
@@ -252,7 +270,12 @@ fn over(what: What) -> &'static str {
         What::KillNode | What::StopAgent => "over: the agent may start",
         What::FreezeNode => "over: the node runs again",
         What::StoreOutage | What::StoreElection => "over: the store works",
-        What::CrashPostmaster | What::Compact | What::Switchover | What::Failover => "over",
+        What::CrashPostmaster
+        | What::Compact
+        | What::Switchover
+        | What::Failover
+        | What::ChangeTtl
+        | What::ShortestTtl => "over",
         _ => "over: mended",
     }
 }

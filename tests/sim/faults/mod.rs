@@ -92,10 +92,14 @@ pub enum What {
     Switchover,
     /// Somebody asks for a failover.
     Failover,
+    /// Somebody changes the `ttl` of the cluster.
+    ChangeTtl,
+    /// Somebody makes the `ttl` as short as it can be.
+    ShortestTtl,
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 27] = [
+const WEIGHTS: [(What, u64); 28] = [
     (What::KillNode, 12),
     (What::CrashPostmaster, 8),
     (What::FreezeNode, 8),
@@ -123,6 +127,7 @@ const WEIGHTS: [(What, u64); 27] = [
     (What::Compact, 2),
     (What::Switchover, 10),
     (What::Failover, 3),
+    (What::ChangeTtl, 3),
 ];
 
 /// Draws the faults of a world.

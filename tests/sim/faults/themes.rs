@@ -91,7 +91,23 @@ const REWIND_CUT_SHORT: &[Step] = &[
     (What::KillNode, Any, (60, 160), (30, 200)),
 ];
 
-const THEMES: [&[Step]; 13] = [
+/// The one with the most log on a timeline that was left, and the others, start all at once.
+const EVERYBODY_BACK: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (100, 150)),
+    (What::KillNode, Same, (40, 90), (250, 350)),
+    (What::KillNode, Leader, (130, 170), (80, 150)),
+    (What::KillNode, Other, (0, 20), (80, 150)),
+];
+/// The lease is made shorter or longer under a leader that does not hear of it.
+const ANOTHER_TTL: &[Step] = &[
+    (What::ChangeTtl, Any, (0, 60), (10, 20)),
+    (What::CutStore, Leader, (0, 60), (100, 300)),
+    (What::ChangeTtl, Any, (0, 60), (10, 20)),
+];
+
+const THEMES: [&[Step]; 15] = [
+    EVERYBODY_BACK,
+    ANOTHER_TTL,
     LATE_AND_STUCK,
     LATE_AND_HUNG,
     APPLIED_UNHEARD,

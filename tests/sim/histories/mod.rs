@@ -1,8 +1,136 @@
-//! Histories that once broke a rule, by name: each is told by the seed that showed it, or as a plan of
-//! its own. A seed means another world as soon as worlds are drawn differently; what a history needs
-//! exactly is therefore written as a plan.
+//! Histories that once broke a rule, each as a plan of its own: a seed would mean another world as soon
+//! as worlds are drawn differently. Each is lived a few times, with other times for everything that
+//! takes time.
 
+use std::time::Duration;
+
+use crate::faults::{Fault, Target, What};
+use crate::life::live_by;
+use crate::plan::Plan;
 use crate::report::Report;
+use crate::rng::Rng;
 
-/// Runs them all.
-pub fn all(_report: &mut Report) {}
+/// One history.
+struct History {
+    name: &'static str,
+    plan: fn() -> Plan,
+}
+
+/// How often each is lived.
+const LIVES: u64 = 25;
+
+const ALL: [History; 7] = [
+    // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
+    History {
+        name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
+        plan: hand_over_at_once,
+    },
+    // The leader recorded its promotion again and again until its watch showed it.
+    History { name: "a_late_watch_makes_no_leader_go_round_in_circles", plan: late_watch },
+    // The released baton said less than the leader had published, by the files of its crashed server.
+    History {
+        name: "a_crashed_server_does_not_lower_what_was_published",
+        plan: crash_with_log_on_its_way,
+    },
+    // The bootstrap was undone although the store had it, and the cluster was lost.
+    History { name: "a_bootstrap_whose_end_was_not_heard_is_kept", plan: founding_unheard },
+    // The claim stayed, and nobody could bootstrap any more.
+    History { name: "a_claim_whose_answer_was_lost_is_given_up", plan: claim_unheard },
+    // An intent that came late put the record of a finished promotion back.
+    History { name: "a_late_intent_does_not_undo_the_record", plan: late_intent },
+    // With the new, shorter ttl the others took over from a leader that had the old one.
+    History { name: "a_shorter_ttl_does_not_shorten_a_lease_that_was_given", plan: shorter_ttl },
+];
+
+/// Lives those whose name holds `name`; when the story is told, up to the first life that breaks a
+/// rule.
+pub fn all(report: &mut Report, name: &str, told: bool) {
+    for history in ALL.iter().filter(|history| history.name.contains(name)) {
+        let broken = (0..LIVES).find_map(|life| {
+            let outcome = live_by((history.plan)(), Rng::new(life), told);
+            outcome.violation.map(|violation| format!("life {life}: {violation}"))
+        });
+        report.test(&format!("histories::{}", history.name), broken);
+    }
+}
+
+fn seconds(hundredths: u64) -> Duration {
+    Duration::from_millis(hundredths * 10)
+}
+
+fn plan(faults: Vec<Fault>) -> Plan {
+    Plan {
+        nodes: 3,
+        ttl: Duration::from_secs(2),
+        shortest_lease: Duration::from_secs(2),
+        lag_bytes_max: 1_000,
+        primary_start_timeout_seconds: 5,
+        use_pg_rewind: true,
+        remove_diverged: false,
+        remove_after_failed_rewind: false,
+        tags: vec![None, None, None],
+        faults_from_the_start: false,
+        faulty_for: Duration::from_secs(8),
+        faults,
+    }
+}
+
+/// Times in hundredths of a second.
+fn fault(what: What, target: Target, at: u64, lasts: u64) -> Fault {
+    Fault { at: seconds(at), lasts: seconds(lasts), target, what }
+}
+
+fn hand_over_at_once() -> Plan {
+    let faults = vec![
+        fault(What::CrashPostmaster, Target::Leader, 50, 10),
+        fault(What::CrashPostmaster, Target::Leader, 300, 10),
+    ];
+    Plan { primary_start_timeout_seconds: 0, ..plan(faults) }
+}
+
+fn late_watch() -> Plan {
+    plan(vec![
+        fault(What::DelayWatches, Target::Any, 10, 700),
+        fault(What::DelayWatches, Target::Any, 20, 700),
+        fault(What::DelayWatches, Target::Any, 30, 700),
+        fault(What::Switchover, Target::Leader, 100, 10),
+        fault(What::KillNode, Target::Leader, 300, 200),
+    ])
+}
+
+fn crash_with_log_on_its_way() -> Plan {
+    let faults = vec![
+        fault(What::SlowReplication, Target::Leader, 50, 300),
+        fault(What::CrashPostmaster, Target::Leader, 150, 10),
+    ];
+    Plan { primary_start_timeout_seconds: 0, ..plan(faults) }
+}
+
+fn founding_unheard() -> Plan {
+    let faults = vec![
+        fault(What::LoseReplies, Target::Leader, 45, 120),
+        fault(What::LoseReplies, Target::Leader, 55, 120),
+    ];
+    Plan { faults_from_the_start: true, ..plan(faults) }
+}
+
+fn claim_unheard() -> Plan {
+    let lost = |at| fault(What::LoseReplies, Target::Any, at, 80);
+    Plan { faults_from_the_start: true, ..plan(vec![lost(12), lost(14), lost(16), lost(18)]) }
+}
+
+fn late_intent() -> Plan {
+    plan(vec![
+        fault(What::KillNode, Target::Leader, 50, 300),
+        fault(What::SlowStore, Target::Other, 230, 130),
+        fault(What::SlowStore, Target::Any, 235, 130),
+    ])
+}
+
+fn shorter_ttl() -> Plan {
+    let faults = vec![
+        fault(What::CutStore, Target::Leader, 52, 400),
+        fault(What::ShortestTtl, Target::Any, 55, 10),
+    ];
+    Plan { ttl: Duration::from_secs(5), ..plan(faults) }
+}

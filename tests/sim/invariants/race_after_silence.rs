@@ -9,10 +9,9 @@ pub const NAME: &str = "race_after_silence";
 pub fn check(world: &World, node: usize) -> Check {
     let truth = world.truth.borrow();
     let now = world.now();
-    let ttl = truth.shortest_ttl;
-    let silent = now - truth.changed_at >= ttl * 48 / 100;
-    let was_vacant = truth.vacant_until.is_some_and(|until| now - until <= ttl * 3 / 4);
-    if truth.is_vacant() || silent || was_vacant {
+    let lately = truth.longest_ttl * 3 / 4;
+    let was_vacant = truth.vacant_until.is_some_and(|until| now - until <= lately);
+    if truth.is_vacant() || truth.is_silent(now) || was_vacant {
         return Ok(());
     }
     let ago = now - truth.changed_at;
