@@ -32,7 +32,7 @@ test: unit sim cluster
 
 # Unit tests beside the code, contracts and the house's rules.
 unit: toolchain needed-for-tests
-	$(CARGO) test --locked --lib --bins $(CONTRACTS)
+	$(CARGO) test --locked --lib --bins $(CONTRACTS) --test postgres_server
 
 # The agents' real loop on virtual time; planted faults must be found.
 sim: toolchain needed-for-tests
