@@ -19,6 +19,10 @@ impl Memory {
         let unserved = matches!(seat, Seat::Mine(_)) && !serves;
         self.unserved_since = keep(self.unserved_since, unserved);
         self.diverged_since = keep(self.diverged_since, is_diverged(server, cluster));
+        self.request_since = pending(cluster).map(|request| match self.request_since {
+            Some((known, since)) if known == request => (known, since),
+            _ => (request, now),
+        });
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
         }
@@ -48,6 +52,11 @@ impl Memory {
         }
         self.failure = Some(Failure { kind, at, reason, times });
     }
+}
+
+fn pending(cluster: Option<&Cluster>) -> Option<Revision> {
+    let request = cluster?.request.as_ref()?;
+    request.value.is_some().then_some(request.revision)
 }
 
 fn is_diverged(server: &State, cluster: Option<&Cluster>) -> bool {

@@ -154,6 +154,8 @@ pub struct Memory {
     pub stop_asked: bool,
     /// What the leader found wrong with the pending request, by the request's revision: said once.
     pub request_tried: Option<(Revision, String)>,
+    /// The pending request, by its revision, and since when this node has known of it.
+    pub request_since: Option<(Revision, Monotonic)>,
     /// Since when the local standby has stood where the cluster's history does not go.
     pub diverged_since: Option<Monotonic>,
     /// When the leader last wrote down its position for Patroni's readers, and which.

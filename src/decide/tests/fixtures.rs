@@ -233,6 +233,12 @@ impl View {
         })
     }
 
+    /// This node has known of the pending request for so many seconds.
+    pub fn request_known_for(mut self, seconds: u64) -> Self {
+        self.memory.request_since = Some((Revision(31), NOW - Duration::from_secs(seconds)));
+        self
+    }
+
     fn server(mut self, state: State) -> Self {
         self.server = Arc::new(state);
         self
