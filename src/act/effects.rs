@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, promotion, records};
+use super::{election, promotion, records, rejoin};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -172,7 +172,11 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             Ok(context.server.copy_from(source, tell).await?)
         }
         Effect::RecoverAlone => Ok(context.server.recover_alone().await?),
-        Effect::Rewind(source) => Ok(context.server.rewind(source).await?),
+        Effect::Rewind(source) => rejoin::rewind(context, source).await,
+        Effect::RecordLoss(loss) => rejoin::record_loss(context, *loss).await,
+        Effect::CheckAside { keep } => Ok(context.server.check_aside(*keep).await?),
+        Effect::SetAside { keep } => rejoin::set_aside(context, *keep).await,
+        Effect::AskForLog { upstream, from } => rejoin::ask_for_log(context, upstream, *from).await,
         Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
         Effect::ArrangeSlots { wanted, unwanted } => {
             Ok(context.server.arrange_slots(wanted, unwanted).await?)
@@ -226,6 +230,10 @@ fn name(effect: &Effect) -> &'static str {
         Effect::CopyFrom(_) => "copy",
         Effect::RecoverAlone => "recover alone",
         Effect::Rewind(_) => "rewind",
+        Effect::RecordLoss(_) => "record the loss",
+        Effect::CheckAside { .. } => "check the room aside",
+        Effect::SetAside { .. } => "set aside",
+        Effect::AskForLog { .. } => "ask for log",
         Effect::Checkpoint => "checkpoint",
         Effect::ArrangeSlots { .. } => "arrange slots",
         Effect::WriteStatus(_) => "write status",

@@ -19,6 +19,7 @@ impl Memory {
         let unserved = matches!(seat, Seat::Mine(_)) && !serves;
         self.unserved_since = keep(self.unserved_since, unserved);
         self.diverged_since = keep(self.diverged_since, is_diverged(server, cluster));
+        self.ladder.observe(now, server);
         self.request_since = pending(cluster).map(|request| match self.request_since {
             Some((known, since)) if known == request => (known, since),
             _ => (request, now),
@@ -49,6 +50,9 @@ impl Memory {
             && let Some(request) = request
         {
             self.request_tried = Some((request, reason.clone()));
+        }
+        if kind == JobKind::Start {
+            self.ladder.start_failed(&reason);
         }
         self.failure = Some(Failure { kind, at, reason, times });
     }

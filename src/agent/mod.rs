@@ -266,6 +266,15 @@ impl<P: Ports> Agent<P> {
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),
                 Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),
+                Note::Rewound(Ok(())) => self.memory.ladder.rewound += 1,
+                Note::Rewound(Err(why)) => {
+                    self.memory.ladder.rewinds_failed += 1;
+                    self.memory.ladder.last_error = why;
+                }
+                Note::LogAsked(from, is_gone) => {
+                    self.memory.ladder.asked_at = Some(self.now());
+                    self.memory.ladder.log_gone = is_gone.then_some(from);
+                }
                 Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");

@@ -4,6 +4,7 @@
 mod ballot;
 mod baton;
 mod lineage;
+mod loss;
 mod member;
 mod request;
 mod server;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
+pub use loss::{Loss, LossStep};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
 pub use request::{Outcome, Request};
 pub use server::{
@@ -107,6 +109,8 @@ pub struct Cluster {
     pub history: Option<Versioned<Vec<HistoryEntry>>>,
     /// Our record of promotions, intended and done.
     pub lineage: Option<Versioned<Lineage>>,
+    /// What each member gave up of its own log when it came back, oldest first.
+    pub losses: BTreeMap<MemberName, Vec<Loss>>,
     /// Patroni's `sync` key.
     pub sync: Option<Versioned<SyncState>>,
     /// Patroni's `failsafe` key.

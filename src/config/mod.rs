@@ -35,8 +35,8 @@ pub use finding::{Finding, Severity};
 pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{
-    Bootstrap, Credentials, CtlConfig, EtcdConfig, LogConfig, LogLevel, NodeConfig, OwnConfig,
-    RestApi, Source, key_prefix,
+    Bootstrap, Credentials, CtlConfig, DivergedData, EtcdConfig, KEEP_ASIDE_DEFAULT, LogConfig,
+    LogLevel, NodeConfig, OwnConfig, RestApi, Source, key_prefix,
 };
 pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{

@@ -1,10 +1,10 @@
 //! The transactions that agents make. Every change of the cluster's state stands here under a
-//! condition; only a member's own two keys are put without one.
+//! condition; only a member's own keys are put without one.
 
 use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
-use crate::cluster::{Baton, Guard, Initialize, Member, Presence, Request};
+use crate::cluster::{Baton, Guard, Initialize, Loss, Member, Presence, Request};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Revision};
 
@@ -98,6 +98,13 @@ pub fn own_member(me: &Member, lease: LeaseId) -> Txn {
 /// An agent's own presence. Unconditional: nobody else writes it.
 pub fn own_presence(me: &MemberName, presence: &Presence, lease: Option<LeaseId>) -> Txn {
     let op = Op::Put(keys::agent(me), codec::presence(presence), lease);
+    Txn { compares: Vec::new(), ops: vec![op] }
+}
+
+/// What a member gave up of its own log. Unconditional: nobody else writes it. Without a lease: it
+/// outlives the member.
+pub fn own_losses(me: &MemberName, losses: &[Loss]) -> Txn {
+    let op = put(&keys::losses(me), codec::losses(losses));
     Txn { compares: Vec::new(), ops: vec![op] }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Lineage, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
-use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term};
+use crate::cluster::{Lineage, Loss, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
+use crate::values::{
+    Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
+};
 
 use super::view::{JobKind, Unfinished};
 
@@ -161,6 +163,25 @@ pub enum Effect {
     RecoverAlone,
     /// Rewind the stopped directory against this member.
     Rewind(Upstream),
+    /// Write down what this node is about to give up of its own log: journal, log, store.
+    RecordLoss(Loss),
+    /// Make sure that the directory could be set aside and a copy would find room beside it.
+    CheckAside {
+        /// How many old directories are kept.
+        keep: u32,
+    },
+    /// Keep the data directory under a dated name, and remove the oldest of what is kept so.
+    SetAside {
+        /// How many old directories are kept.
+        keep: u32,
+    },
+    /// Ask this member whether it still has the log from this position on.
+    AskForLog {
+        /// Whom.
+        upstream: Upstream,
+        /// From where.
+        from: WalPosition,
+    },
     /// Checkpoint.
     Checkpoint,
     /// Have these slots, and not those.

@@ -108,10 +108,7 @@ pub fn hand_over(view: &View, to: MemberName, incarnation: Incarnation, why: &st
     let effects = vec![
         Effect::Checkpoint,
         Effect::Stop { mode: StopMode::Fast, within: bound.max(view.settings.times.ttl) },
-        Effect::AwaitReceived {
-            candidate: to.clone(),
-            within: view.settings.times.ttl.min(bound),
-        },
+        Effect::AwaitReceived { candidate: to.clone(), within: view.settings.times.ttl.min(bound) },
         Effect::Offer { to, incarnation },
     ];
     Decision::act(reason, JobKind::HandOver, effects)

@@ -8,6 +8,7 @@ mod election;
 mod following;
 mod gates;
 mod handover;
+mod ladder;
 mod leading;
 mod promotion;
 mod rejoin;
@@ -20,6 +21,7 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
+pub use ladder::Ladder;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,

@@ -1,5 +1,6 @@
 //! The local PostgreSQL server: the port through which the agent knows and moves it, and the real one.
 
+mod aside;
 mod callbacks;
 mod configuration;
 mod connection;
@@ -22,6 +23,7 @@ mod server;
 mod server_log;
 mod spawner;
 mod standby;
+mod upstream_log;
 mod watch;
 
 pub use callbacks::Event;

@@ -233,6 +233,34 @@ pub trait Server {
     /// When it fails: the directory may be unusable then, and must not be started.
     fn rewind(&self, source: &Upstream) -> impl Future<Output = Result<(), ServerError>>;
 
+    /// Makes sure that the data directory can be set aside, and that a copy finds room beside it and
+    /// the `keep` newest of what is kept so. Changes nothing.
+    ///
+    /// # Errors
+    /// [`ServerError::NotPossible`] says why not, and what to do.
+    fn check_aside(&self, keep: u32) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Renames the data directory of the stopped server, with `stamp` in its new name, which is
+    /// returned; removes all but the `keep` newest of what is kept so.
+    ///
+    /// # Errors
+    /// When it was not renamed.
+    fn set_aside(
+        &self,
+        stamp: &str,
+        keep: u32,
+    ) -> impl Future<Output = Result<String, ServerError>>;
+
+    /// Whether `upstream` still has the log from `from` on.
+    ///
+    /// # Errors
+    /// When that is not known.
+    fn has_log(
+        &self,
+        upstream: &Upstream,
+        from: WalPosition,
+    ) -> impl Future<Output = Result<bool, ServerError>>;
+
     /// Copies the data of `source` into the empty directory with `pg_basebackup`; reports progress.
     ///
     /// # Errors

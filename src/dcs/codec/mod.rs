@@ -2,10 +2,12 @@
 //! left out and named in a warning. What the keys mean is not known here.
 
 mod json;
+mod losses;
 mod member;
 mod ours;
 mod patroni;
 
+pub use losses::{losses, read_losses};
 pub use member::{member, replication_state_text, role_text, state_text};
 pub use ours::{baton, claim, guard, lineage, outcome, presence};
 pub use patroni::{config, failsafe, history, initialize, leader, request, status, sync};
@@ -65,6 +67,11 @@ impl Reader {
             Key::Agent(name) => {
                 if let Some(presence) = self.note(key, ours::read_presence(bytes)) {
                     self.cluster.presences.insert(name.into(), presence);
+                }
+            }
+            Key::Losses(name) => {
+                if let Some(losses) = self.note(key, losses::read_losses(bytes)) {
+                    self.cluster.losses.insert(name.into(), losses);
                 }
             }
             Key::Status | Key::OptimeLeader | Key::Foreign => {}
@@ -127,6 +134,7 @@ mod tests {
         keys::OUTCOME,
         "members/a",
         "agents/a",
+        "losses/a",
         "unknown",
     ];
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::view::{Failure, Journal, Memory};
-use super::super::{Job, JobKind, Me, Seat, Settings, Unfinished, View};
+use super::super::{Job, JobKind, Ladder, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
-    Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver, Refusal,
-    Request, Role, StandbyFacts, State, Versioned, Vote,
+    Loss, Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver,
+    Refusal, Request, Role, StandbyFacts, State, Versioned, Vote,
 };
-use crate::config::Dynamic;
+use crate::config::{DivergedData, Dynamic};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, SystemId, Term,
     Timeline, WalPosition,
@@ -109,6 +109,9 @@ pub fn view(name: &str) -> View {
             use_slots: true,
             remove_diverged: false,
             remove_after_failed_rewind: false,
+            diverged_data: DivergedData::Keep,
+            keep_aside: 1,
+            has_archive: false,
         }),
         cluster: Some(Arc::new(cluster())),
         seat: Seat::Unknown,
@@ -308,6 +311,11 @@ impl View {
         })
     }
 
+    /// Without a stream.
+    pub fn cut_off(self) -> Self {
+        self.standby_facts(|facts| facts.receiver = None)
+    }
+
     pub fn slots(self, slots: &[&str]) -> Self {
         self.standby_facts(|facts| facts.slots = slots.iter().map(|&slot| slot.into()).collect())
     }
@@ -341,6 +349,35 @@ impl View {
 
     pub fn without_rewind(self) -> Self {
         self.with_settings(|settings| settings.use_pg_rewind = false)
+    }
+
+    pub fn diverged_data(self, what: DivergedData) -> Self {
+        self.with_settings(|settings| settings.diverged_data = what)
+    }
+
+    pub fn remove_after_failed_rewind(self) -> Self {
+        self.with_settings(|settings| settings.remove_after_failed_rewind = true)
+    }
+
+    pub fn with_archive(self) -> Self {
+        self.with_settings(|settings| settings.has_archive = true)
+    }
+
+    /// What was tried on the way back.
+    pub fn tried(mut self, change: impl FnOnce(&mut Ladder)) -> Self {
+        change(&mut self.memory.ladder);
+        self
+    }
+
+    /// The standby has stood here, without a stream, for so many seconds.
+    pub fn stuck_for(mut self, seconds: u64, at: WalPosition) -> Self {
+        self.memory.ladder.stuck = Some((at, NOW - Duration::from_secs(seconds)));
+        self
+    }
+
+    pub fn lost(mut self, loss: Loss) -> Self {
+        self.journal.losses.push(loss);
+        self
     }
 
     pub fn primary_start_timeout(self, seconds: u64) -> Self {
