@@ -181,7 +181,13 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::ArrangeSlots { wanted, unwanted } => {
             Ok(context.server.arrange_slots(wanted, unwanted).await?)
         }
-        Effect::WriteStatus(lsn) => records::write_status(context, *lsn).await,
+        Effect::MakeLogicalSlot { name, database, plugin } => {
+            Ok(context.server.make_logical_slot(name, database, plugin).await?)
+        }
+        Effect::AdvanceSlots(to) => Ok(context.server.advance_slots(to).await?),
+        Effect::WriteStatus { optime, slots, retained } => {
+            records::write_status(context, *optime, slots, retained).await
+        }
         Effect::WriteHistory => records::write_history(context).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
@@ -236,7 +242,9 @@ fn name(effect: &Effect) -> &'static str {
         Effect::AskForLog { .. } => "ask for log",
         Effect::Checkpoint => "checkpoint",
         Effect::ArrangeSlots { .. } => "arrange slots",
-        Effect::WriteStatus(_) => "write status",
+        Effect::MakeLogicalSlot { .. } => "make a logical slot",
+        Effect::AdvanceSlots(_) => "move slots on",
+        Effect::WriteStatus { .. } => "write status",
         Effect::WriteHistory => "write history",
         Effect::RepairInitialize(_) => "repair initialize",
         Effect::RepairConfig => "repair config",

@@ -11,8 +11,8 @@ use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse
 use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
 use crate::cluster::{Look, MemberState, Role};
 use crate::config::{
-    Dynamic, EffectivePostgresql, Floors, KEEP_ASIDE_DEFAULT, NodeConfig, OwnConfig,
-    effective_postgresql,
+    Dynamic, EffectivePostgresql, Floors, KEEP_ASIDE_DEFAULT, MAX_SLOT_WAL_KEEP_BYTES_DEFAULT,
+    MAX_SLOT_WAL_KEEP_SIZE, NodeConfig, OwnConfig, effective_postgresql, slot_wal_bytes,
 };
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
@@ -97,9 +97,17 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql, own: &OwnCon
         remove_after_failed_rewind: effective.remove_data_directory_on_rewind_failure,
         diverged_data: own.diverged_data,
         keep_aside: own.keep_aside.unwrap_or(KEEP_ASIDE_DEFAULT),
+        slots_may_keep: slots_may_keep(effective),
         has_archive: effective.parameters.get("restore_command").is_some_and(|one| !one.is_empty()),
         dynamic: dynamic.clone(),
     }
+}
+
+/// What `max_slot_wal_keep_size` allows; a value without a bound is watched as if it were the default.
+fn slots_may_keep(effective: &EffectivePostgresql) -> u64 {
+    let given = effective.parameters.get(MAX_SLOT_WAL_KEEP_SIZE);
+    let bytes = given.and_then(|text| slot_wal_bytes(text)).filter(|bytes| *bytes > 0);
+    bytes.unwrap_or(MAX_SLOT_WAL_KEEP_BYTES_DEFAULT)
 }
 
 /// Both ends of a value that is shown.

@@ -8,6 +8,7 @@ mod loss;
 mod member;
 mod request;
 mod server;
+mod slot;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
     StopMode, Upstream,
 };
+
+pub use slot::{Slot, SlotKind, SlotLog};
 
 use crate::values::{Incarnation, Lsn, MemberName, Revision, SystemId, Term};
 
@@ -101,6 +104,10 @@ pub struct Cluster {
     pub config: Option<Versioned<serde_json::Value>>,
     /// Patroni's `status` key: the leader's last published position.
     pub optime: Option<Lsn>,
+    /// How far the consumers of the leader's slots are, by that key.
+    pub slot_positions: BTreeMap<String, Lsn>,
+    /// The slots that the leader keeps for members that are gone, by that key.
+    pub retained_slots: Vec<String>,
     /// Patroni's `failover` key, with its revision also when it asks for nothing.
     pub request: Option<Versioned<Option<Request>>>,
     /// What became of the last request.

@@ -139,7 +139,13 @@ mod tests {
     fn every_write_of_cluster_state_has_a_condition() {
         let (baton, at) = (baton(), Revision(5));
         for txn in [
-            guarded(&baton.guard(), vec![put(keys::STATUS, codec::status(Default::default()))]),
+            guarded(
+                &baton.guard(),
+                vec![put(
+                    keys::STATUS,
+                    codec::status(Default::default(), &Default::default(), &[]),
+                )],
+            ),
             replaced(keys::CONFIG, at, Bytes::new()),
             deleted(keys::SYNC, at),
             requested(Revision::ABSENT, None),

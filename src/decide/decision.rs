@@ -1,5 +1,6 @@
 //! A decision: why, and what is to be done about it, leaving the executor nothing to choose.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,8 +192,26 @@ pub enum Effect {
         /// Drop what is inactive.
         unwanted: Vec<String>,
     },
-    /// Write the leader's position for Patroni's readers, guarded.
-    WriteStatus(Lsn),
+    /// Make a logical slot.
+    MakeLogicalSlot {
+        /// Its name.
+        name: String,
+        /// The database it is of.
+        database: String,
+        /// Its output plugin.
+        plugin: String,
+    },
+    /// Move physical slots of a standby on.
+    AdvanceSlots(Vec<(String, Lsn)>),
+    /// Write the leader's position and its slots', guarded.
+    WriteStatus {
+        /// The leader's position.
+        optime: Lsn,
+        /// How far each slot's consumer is.
+        slots: BTreeMap<String, Lsn>,
+        /// The slots that are kept for members that are gone.
+        retained: Vec<String>,
+    },
     /// Write the finished timelines for people, guarded.
     WriteHistory,
     /// Write the identifier into a missing or unreadable `initialize` key, guarded.

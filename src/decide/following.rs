@@ -5,7 +5,7 @@ use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode};
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
 use super::view::{JobKind, View};
-use super::{ladder, promotion, upkeep, upstream};
+use super::{ladder, promotion, slots, upstream};
 
 /// A primary beside another holder.
 pub fn step_down(view: &View) -> Decision {
@@ -66,7 +66,7 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         return decision;
     }
     Decision::wait(Reason::with("follow", wanted.name.as_str()))
-        .with_upkeep(upkeep::of_a_standby(view, facts))
+        .with_upkeep(slots::of_a_standby(view, facts))
 }
 
 /// Why a position is not one that could ever stream from the leader.

@@ -13,6 +13,7 @@ mod leading;
 mod promotion;
 mod rejoin;
 mod seat;
+mod slots;
 mod stopping;
 mod upkeep;
 mod upstream;
@@ -23,6 +24,7 @@ pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
 pub use ladder::Ladder;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
+pub use slots::SlotMemory;
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ladder::Ladder;
+use super::slots::SlotMemory;
 use crate::cluster::{Ballot, Cluster, Loss, State};
 use crate::config::{DivergedData, Dynamic};
 use crate::values::{
@@ -77,6 +78,9 @@ pub struct Settings {
     pub diverged_data: DivergedData,
     /// How many old data directories are kept aside.
     pub keep_aside: u32,
+    /// How much log slots may keep, in bytes (`max_slot_wal_keep_size`, or our default where it is
+    /// without bound).
+    pub slots_may_keep: u64,
     /// Whether a standby also gets its log through a `restore_command`.
     pub has_archive: bool,
 }
@@ -169,6 +173,8 @@ pub struct Memory {
     pub status_written: Option<(Monotonic, Lsn)>,
     /// What was tried on the way back into the cluster.
     pub ladder: Ladder,
+    /// What is known of slots whose members are gone.
+    pub slots: SlotMemory,
     /// The store's revision after this agent's last write: before the view shows it, the view does
     /// not show what was written.
     pub wrote: Revision,

@@ -21,6 +21,7 @@ mod repair;
 mod replication_startup;
 mod server;
 mod server_log;
+mod slots;
 mod spawner;
 mod standby;
 mod upstream_log;

@@ -209,8 +209,8 @@ pub trait Server {
     /// When the server cannot be asked or does not finish in time.
     fn checkpoint(&self, within: Duration) -> impl Future<Output = Result<(), ServerError>>;
 
-    /// Creates the physical slots that are missing among `wanted`, and drops inactive ones among
-    /// `unwanted`.
+    /// Creates the physical slots that are missing among `wanted`, and drops inactive ones, of either
+    /// kind, among `unwanted`.
     ///
     /// # Errors
     /// When a statement fails.
@@ -219,6 +219,23 @@ pub trait Server {
         wanted: &[String],
         unwanted: &[String],
     ) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Makes a logical slot on a primary; with `failover` where the server knows that (17 and later).
+    ///
+    /// # Errors
+    /// When the server refuses, such as for `wal_level`.
+    fn make_logical_slot(
+        &self,
+        name: &str,
+        database: &str,
+        plugin: &str,
+    ) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Moves physical slots on, each to its position.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    fn advance_slots(&self, to: &[(String, Lsn)]) -> impl Future<Output = Result<(), ServerError>>;
 
     /// Brings a crashed data directory to a clean shutdown without letting anybody in (single-user
     /// mode, archiving off).

@@ -21,7 +21,7 @@ use super::watch::Watch;
 use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, NodeConfig, Program};
 use crate::fence::Target;
-use crate::values::{SystemId, Timeline, WalPosition};
+use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
 /// The version that is assumed of a data directory that does not tell its own.
 const OLDEST_MAJOR: u32 = 13;
@@ -272,6 +272,19 @@ impl Server for LocalServer {
         unwanted: &[String],
     ) -> Result<(), ServerError> {
         self.make_and_drop_slots(wanted, unwanted).await
+    }
+
+    async fn make_logical_slot(
+        &self,
+        name: &str,
+        database: &str,
+        plugin: &str,
+    ) -> Result<(), ServerError> {
+        bounded("making a slot", ASK_WITHIN, self.make_logical(name, database, plugin)).await
+    }
+
+    async fn advance_slots(&self, to: &[(String, Lsn)]) -> Result<(), ServerError> {
+        bounded("moving slots", ASK_WITHIN, self.move_slots_on(to)).await
     }
 
     async fn recover_alone(&self) -> Result<(), ServerError> {

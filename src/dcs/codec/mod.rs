@@ -15,7 +15,6 @@ pub use patroni::{config, failsafe, history, initialize, leader, request, status
 use super::keys::{Key, OPTIME_LEADER, STATUS};
 use super::{RawSnapshot, RawValue};
 use crate::cluster::{Cluster, SyncState, Versioned};
-use crate::values::Lsn;
 
 /// Reads every key below the prefix. The warnings say which key was unusable or odd, and why.
 pub fn decode(snapshot: &RawSnapshot) -> (Cluster, Vec<String>) {
@@ -26,7 +25,10 @@ pub fn decode(snapshot: &RawSnapshot) -> (Cluster, Vec<String>) {
     for (key, raw) in &snapshot.keys {
         reader.read(key, raw);
     }
-    reader.cluster.optime = reader.optime(snapshot);
+    let status = reader.status(snapshot).unwrap_or_default();
+    reader.cluster.optime = status.optime;
+    reader.cluster.slot_positions = status.slots;
+    reader.cluster.retained_slots = status.retained;
     (reader.cluster, reader.warnings)
 }
 
@@ -79,10 +81,10 @@ impl Reader {
     }
 
     /// The leader's position; the older key counts only where the newer is missing.
-    fn optime(&mut self, snapshot: &RawSnapshot) -> Option<Lsn> {
+    fn status(&mut self, snapshot: &RawSnapshot) -> Option<patroni::StatusRead> {
         let key = if snapshot.keys.contains_key(STATUS) { STATUS } else { OPTIME_LEADER };
         let raw = snapshot.keys.get(key)?;
-        self.note(key, patroni::read_status(&raw.value)).flatten()
+        self.note(key, patroni::read_status(&raw.value))
     }
 
     /// What cannot be read means "not active", as in Patroni, and can be replaced.

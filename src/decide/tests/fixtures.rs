@@ -8,9 +8,9 @@ use super::super::{Job, JobKind, Ladder, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
     Loss, Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver,
-    Refusal, Request, Role, StandbyFacts, State, Versioned, Vote,
+    Refusal, Request, Role, Slot, StandbyFacts, State, Versioned, Vote,
 };
-use crate::config::{DivergedData, Dynamic};
+use crate::config::{DivergedData, Dynamic, PermanentSlot, SlotMatcher};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, SystemId, Term,
     Timeline, WalPosition,
@@ -111,6 +111,7 @@ pub fn view(name: &str) -> View {
             remove_after_failed_rewind: false,
             diverged_data: DivergedData::Keep,
             keep_aside: 1,
+            slots_may_keep: 8 << 30,
             has_archive: false,
         }),
         cluster: Some(Arc::new(cluster())),
@@ -317,7 +318,50 @@ impl View {
     }
 
     pub fn slots(self, slots: &[&str]) -> Self {
-        self.standby_facts(|facts| facts.slots = slots.iter().map(|&slot| slot.into()).collect())
+        self.standby_facts(|facts| {
+            facts.slots = slots.iter().map(|&slot| Slot::physical(slot)).collect()
+        })
+    }
+
+    /// The server has these slots.
+    pub fn with_slots(self, slots: Vec<Slot>) -> Self {
+        let mut state = (*self.server).clone();
+        match &mut state {
+            State::Primary(facts) => facts.slots = slots,
+            State::Standby(facts) => facts.slots = slots,
+            _ => panic!("no server that runs"),
+        }
+        self.server(state)
+    }
+
+    /// A member was here so many seconds ago, and is not any more.
+    pub fn member_slot_seen(mut self, name: &str, seconds: u64) -> Self {
+        let mut cluster = Cluster::default();
+        cluster.members.insert(name.into(), member(name, Role::Replica));
+        let at = Monotonic::from_boot(Duration::from_secs(50_000));
+        let now = at + Duration::from_secs(seconds);
+        self.memory.slots.observe(at, &self.me.name, Some(&cluster));
+        if let Seat::Mine(until) = self.seat {
+            let left = until.left(self.now);
+            self.seat = Seat::Mine(LeaseDeadline::at(now + left));
+        }
+        self.now = now;
+        self
+    }
+
+    pub fn permanent(self, slot: PermanentSlot) -> Self {
+        self.with_settings(|settings| settings.dynamic.slots.push(slot))
+    }
+
+    pub fn ignoring(self, matcher: SlotMatcher) -> Self {
+        self.with_settings(|settings| settings.dynamic.ignore_slots.push(matcher))
+    }
+
+    /// The leader says that this slot's consumer is there.
+    pub fn consumer(self, slot: &str, lsn: u64) -> Self {
+        self.with_cluster(|cluster| {
+            cluster.slot_positions.insert(slot.to_owned(), Lsn(lsn));
+        })
     }
 
     pub fn ttl_of_holder(self, seconds: u64) -> Self {

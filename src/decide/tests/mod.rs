@@ -3,6 +3,7 @@
 mod fixtures;
 mod ladder;
 mod returning;
+mod slots;
 
 use std::time::Duration;
 

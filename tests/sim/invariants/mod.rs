@@ -10,6 +10,7 @@ mod one_writer;
 mod promise_is_kept;
 mod race_after_silence;
 mod rewinding_never_serves;
+mod slots_of_members_are_kept;
 mod term_guarded_writes;
 mod terms_rise;
 
@@ -100,6 +101,12 @@ pub fn baton_changed(world: &World, before: Option<Term>) {
 pub fn destroys(world: &World, node: usize, deed: Deed) {
     let check = nothing_destroyed_silently::check(world, node, deed);
     hold(world, nothing_destroyed_silently::NAME, check);
+}
+
+/// A primary is about to drop slots.
+pub fn drops_slots(world: &World, node: usize, slots: &[String]) {
+    let check = slots_of_members_are_kept::check(world, node, slots);
+    hold(world, slots_of_members_are_kept::NAME, check);
 }
 
 /// Looked at in every step of time.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pgbaton::cluster::{Look, StartAs, State, StopMode, Upstream};
 use pgbaton::config::EffectivePostgresql;
 use pgbaton::postgres::{CopyProgress, Killed, Promoted, Server, ServerError, Settled};
-use pgbaton::values::{SystemId, Timeline, WalPosition};
+use pgbaton::values::{Lsn, SystemId, Timeline, WalPosition};
 use tokio::time::sleep;
 
 use super::physics::start_takes;
@@ -280,10 +280,22 @@ impl Server for SimServer {
         unwanted: &[String],
     ) -> Result<(), ServerError> {
         self.disk().await;
+        if matches!(self.pg().process, Process::Primary { .. }) {
+            invariants::drops_slots(&self.world, self.node, unwanted);
+        }
         let mut pg = self.pg();
         let Some(data) = pg.data_mut() else { return Err(not_possible("there is no data")) };
         data.slots.extend(wanted.iter().cloned());
         data.slots.retain(|slot| !unwanted.contains(slot));
+        Ok(())
+    }
+
+    async fn make_logical_slot(&self, _: &str, _: &str, _: &str) -> Result<(), ServerError> {
+        Err(not_possible("wal_level is not logical"))
+    }
+
+    async fn advance_slots(&self, _: &[(String, Lsn)]) -> Result<(), ServerError> {
+        self.disk().await;
         Ok(())
     }
 
