@@ -136,3 +136,89 @@ fn a_standby_whose_log_was_recycled_copies_itself_anew() {
     let server = cluster.nodes[away].postgresql();
     assert_eq!(sql::value(server, "SELECT n FROM later").as_deref(), Ok("1"));
 }
+
+const SLOTS: &str =
+    "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots";
+
+/// Changes the cluster's configuration through the agent.
+#[track_caller]
+fn configure(cluster: &Cluster, node: usize, more: &str) {
+    let output = cluster.nodes[node].ctl(&["edit-config", "--force", "-s", more]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_consumer_of_a_permanent_slot_goes_on_after_a_failover() {
+    let dcs = json!({ "slots": { "archive": { "type": "physical" } } });
+    let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let leader = cluster.wait_for_leader(START_BOUND);
+    let place = "SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = 'archive'";
+    for node in 0..cluster.nodes.len() {
+        let server = cluster.nodes[node].postgresql();
+        wait_until("every node has the slot", BOUND, || sql::value(server, place).is_ok());
+    }
+    // The consumer has got everything up to here.
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 100000))");
+    sql::run(server, "SELECT pg_switch_wal()");
+    let moved = "SELECT end_lsn::text FROM pg_replication_slot_advance('archive', \
+                 pg_current_wal_flush_lsn())";
+    let reached = sql::value(server, moved).expect("it is there");
+    for standby in cluster.others(leader) {
+        let follows = format!(
+            "SELECT restart_lsn >= '{reached}'::pg_lsn FROM pg_replication_slots \
+             WHERE slot_name = 'archive'"
+        );
+        let server = cluster.nodes[standby].postgresql();
+        wait_until("the standbys' slots move on", BOUND, || {
+            sql::value(server, &follows).as_deref() == Ok("t")
+        });
+    }
+    cluster.nodes[leader].kill_host();
+    let now = cluster.wait_for_another_leader(leader, BOUND);
+    let server = cluster.nodes[now].postgresql();
+    let kept = format!(
+        "SELECT restart_lsn <= pg_current_wal_lsn() AND restart_lsn >= '{reached}'::pg_lsn \
+         AND wal_status <> 'lost' FROM pg_replication_slots WHERE slot_name = 'archive'"
+    );
+    assert_eq!(sql::value(server, &kept).as_deref(), Ok("t"), "{:?}", sql::query(server, place));
+    println!("permanent slot: {reached} before, {:?} on the new leader", sql::value(server, place));
+    cluster.nodes[leader].start();
+    cluster.wait_until_whole(START_BOUND);
+    // The former primary keeps the permanent slot, and none of a member's.
+    let server = cluster.nodes[leader].postgresql();
+    wait_until("it drops what it had as a leader", BOUND, || {
+        sql::value(server, SLOTS).as_deref() == Ok("archive")
+    });
+}
+
+#[test]
+fn the_slot_of_a_member_that_is_gone_is_kept_and_then_dropped() {
+    let mut cluster = Cluster::start(Plan::default());
+    let leader = cluster.wait_for_leader(START_BOUND);
+    let gone = cluster.others(leader)[0];
+    let slot = cluster.nodes[gone].name.replace('-', "_");
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "SELECT pg_create_physical_replication_slot('somebodys_own')");
+    let has = |name: &str| {
+        sql::value(server, SLOTS).is_ok_and(|slots| slots.split(',').any(|one| one == name))
+    };
+    cluster.nodes[gone].kill_host();
+    let name = cluster.nodes[gone].name.clone();
+    wait_until("the member is gone", START_BOUND, || {
+        let document = cluster.nodes[leader].get("/cluster").map(|answer| answer.json());
+        let members = document.and_then(|document| document["members"].as_array().cloned());
+        members.is_some_and(|members| members.iter().all(|member| member["name"] != name.as_str()))
+    });
+    let status = wait_for("the store says that it is kept", BOUND, || {
+        let status = crate::store::get(&cluster, "status")?;
+        status.contains(&format!("\"retain_slots\":[\"{slot}\"]")).then_some(status)
+    });
+    assert!(has(&slot), "{status}");
+    configure(&cluster, leader, "member_slots_ttl=1");
+    wait_until("its slot is dropped", BOUND, || !has(&slot));
+    assert!(has("somebodys_own"), "a slot that nobody knows was dropped");
+    let status = crate::store::get(&cluster, "status").expect("it is there");
+    println!("member_slots_ttl: dropped after the ttl was made short; {status}");
+}
