@@ -160,17 +160,8 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             promotion::offer(context, to.clone(), *incarnation).await
         }
         Effect::AnswerRequest(outcome) => records::answer_request(context, outcome).await,
-        Effect::Follow(upstream) => {
-            context.standing_vote.replace(None);
-            Ok(context.server.follow(upstream.as_ref()).await?)
-        }
-        Effect::CopyFrom(source) => {
-            let notes = context.notes.clone();
-            let tell = move |progress| {
-                let _ = notes.send(Note::Copy(progress));
-            };
-            Ok(context.server.copy_from(source, tell).await?)
-        }
+        Effect::Follow(upstream) => rejoin::follow(context, upstream.as_ref()).await,
+        Effect::CopyFrom(source) => rejoin::copy(context, source).await,
         Effect::RecoverAlone => Ok(context.server.recover_alone().await?),
         Effect::Rewind(source) => rejoin::rewind(context, source).await,
         Effect::RecordLoss(loss) => rejoin::record_loss(context, *loss).await,

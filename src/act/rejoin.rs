@@ -9,6 +9,24 @@ use crate::cluster::{Loss, Upstream};
 use crate::postgres::{Server, ServerError};
 use crate::values::{Clock, WalPosition};
 
+/// Streams from another upstream; a vote is worth nothing from then on.
+pub async fn follow<P: Ports>(
+    context: &Context<P>,
+    upstream: Option<&Upstream>,
+) -> Result<(), EffectError> {
+    context.standing_vote.replace(None);
+    Ok(context.server.follow(upstream).await?)
+}
+
+/// Copies another member's data, and tells how far it is.
+pub async fn copy<P: Ports>(context: &Context<P>, source: &Upstream) -> Result<(), EffectError> {
+    let notes = context.notes.clone();
+    let tell = move |progress| {
+        let _ = notes.send(Note::Copy(progress));
+    };
+    Ok(context.server.copy_from(source, tell).await?)
+}
+
 /// Rewinds, and remembers how that went.
 pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result<(), EffectError> {
     let result = context.server.rewind(source).await;
