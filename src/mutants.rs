@@ -26,11 +26,17 @@ pub enum Mutant {
     DeadlineAnHourLate,
     /// A burnt timeline id is used again.
     BurntTimelineAgain,
+    /// A directory whose rewind broke off is started.
+    StartAfterBrokenRewind,
+    /// A rewind is written down after it was done.
+    JournalAfterTheDeed,
+    /// The slot of a member that is gone is dropped at once.
+    SlotDroppedAtOnce,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -42,6 +48,9 @@ impl Mutant {
         Mutant::OwnerByName,
         Mutant::DeadlineAnHourLate,
         Mutant::BurntTimelineAgain,
+        Mutant::StartAfterBrokenRewind,
+        Mutant::JournalAfterTheDeed,
+        Mutant::SlotDroppedAtOnce,
     ];
 }
 

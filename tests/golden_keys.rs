@@ -151,7 +151,13 @@ fn status_tells_the_leaders_position_in_three_spellings() {
     assert_eq!(read("status", "status_optime").optime, position);
     assert_eq!(read_bytes("status", "83886432".into()).optime, position);
     assert_eq!(read_bytes("optime/leader", "83886432".into()).optime, position);
-    assert_eq!(codec::status(Lsn(83_886_432)), golden("status_optime"));
+    assert_eq!(codec::status(Lsn(83_886_432), &Default::default(), &[]), golden("status_optime"));
+    let slots = [("db_a", 83_886_432), ("db_b", 83_886_000)];
+    let slots = slots.map(|(name, lsn)| (name.to_owned(), Lsn(lsn))).into();
+    let retained = ["db_b".to_owned()];
+    assert_eq!(codec::status(Lsn(83_886_432), &slots, &retained), golden("status"));
+    let told = read("status", "status");
+    assert_eq!((told.slot_positions, told.retained_slots.as_slice()), (slots, &retained[..]));
 }
 
 #[test]

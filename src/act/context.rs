@@ -12,7 +12,7 @@ use crate::cluster::{Ballot, Guard, Lineage, Refusal, Versioned, Vote};
 use crate::decide::{LeaseSight, Me, Settings, Sight};
 use crate::postgres::CopyProgress;
 use crate::publish::{Events, Metrics};
-use crate::values::{Lsn, Monotonic, Revision, Term, Timeline};
+use crate::values::{Lsn, Monotonic, Revision, Term, Timeline, WalPosition};
 
 /// Something an effect found out, for the loop's memory.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ pub enum Note {
     Wrote(Revision),
     /// The agent is to end, with this error or none.
     Leave(Option<String>),
+    /// A rewind ended: well, or with what it said where that was about the data.
+    Rewound(Result<(), String>),
+    /// A leader was asked whether it has the log from here on; whether it is gone.
+    LogAsked(WalPosition, bool),
     /// How far a copy is.
     Copy(CopyProgress),
     /// This node was promoted to this timeline, for the callbacks and the log.

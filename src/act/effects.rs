@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, promotion, records};
+use super::{election, promotion, records, rejoin};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -160,24 +160,25 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             promotion::offer(context, to.clone(), *incarnation).await
         }
         Effect::AnswerRequest(outcome) => records::answer_request(context, outcome).await,
-        Effect::Follow(upstream) => {
-            context.standing_vote.replace(None);
-            Ok(context.server.follow(upstream.as_ref()).await?)
-        }
-        Effect::CopyFrom(source) => {
-            let notes = context.notes.clone();
-            let tell = move |progress| {
-                let _ = notes.send(Note::Copy(progress));
-            };
-            Ok(context.server.copy_from(source, tell).await?)
-        }
+        Effect::Follow(upstream) => rejoin::follow(context, upstream.as_ref()).await,
+        Effect::CopyFrom(source) => rejoin::copy(context, source).await,
         Effect::RecoverAlone => Ok(context.server.recover_alone().await?),
-        Effect::Rewind(source) => Ok(context.server.rewind(source).await?),
+        Effect::Rewind(source) => rejoin::rewind(context, source).await,
+        Effect::RecordLoss(loss) => rejoin::record_loss(context, *loss).await,
+        Effect::CheckAside { keep } => Ok(context.server.check_aside(*keep).await?),
+        Effect::SetAside { keep } => rejoin::set_aside(context, *keep).await,
+        Effect::AskForLog { upstream, from } => rejoin::ask_for_log(context, upstream, *from).await,
         Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
         Effect::ArrangeSlots { wanted, unwanted } => {
             Ok(context.server.arrange_slots(wanted, unwanted).await?)
         }
-        Effect::WriteStatus(lsn) => records::write_status(context, *lsn).await,
+        Effect::MakeLogicalSlot { name, database, plugin } => {
+            Ok(context.server.make_logical_slot(name, database, plugin).await?)
+        }
+        Effect::AdvanceSlots(to) => Ok(context.server.advance_slots(to).await?),
+        Effect::WriteStatus { optime, slots, retained } => {
+            records::write_status(context, *optime, slots, retained).await
+        }
         Effect::WriteHistory => records::write_history(context).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
@@ -226,9 +227,15 @@ fn name(effect: &Effect) -> &'static str {
         Effect::CopyFrom(_) => "copy",
         Effect::RecoverAlone => "recover alone",
         Effect::Rewind(_) => "rewind",
+        Effect::RecordLoss(_) => "record the loss",
+        Effect::CheckAside { .. } => "check the room aside",
+        Effect::SetAside { .. } => "set aside",
+        Effect::AskForLog { .. } => "ask for log",
         Effect::Checkpoint => "checkpoint",
         Effect::ArrangeSlots { .. } => "arrange slots",
-        Effect::WriteStatus(_) => "write status",
+        Effect::MakeLogicalSlot { .. } => "make a logical slot",
+        Effect::AdvanceSlots(_) => "move slots on",
+        Effect::WriteStatus { .. } => "write status",
         Effect::WriteHistory => "write history",
         Effect::RepairInitialize(_) => "repair initialize",
         Effect::RepairConfig => "repair config",

@@ -6,8 +6,12 @@ use std::rc::Rc;
 
 use std::cell::RefCell;
 
+use crate::cluster::Loss;
 use crate::decide::{Journal, Unfinished};
 use crate::values::Term;
+
+/// How many losses are remembered.
+const LOSSES_KEPT: usize = 8;
 
 /// Where the journal is kept.
 pub trait JournalFile {
@@ -57,6 +61,26 @@ impl<F: JournalFile> Notebook<F> {
             return Ok(());
         }
         self.write(Journal { unfinished, ..current }).await
+    }
+
+    /// Writes down what this node is about to give up of its own log.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn lose(&self, loss: Loss) -> std::io::Result<()> {
+        let mut current = self.read();
+        let is_same = |last: &Loss| {
+            (last.timeline, last.from, last.to) == (loss.timeline, loss.from, loss.to)
+        };
+        // The same stretch on its next rung: when it was first given up is what counts.
+        match current.losses.last_mut().filter(|last| is_same(last)) {
+            Some(last) if last.step == loss.step => return Ok(()),
+            Some(last) => last.step = loss.step,
+            None => current.losses.push(loss),
+        }
+        let surplus = current.losses.len().saturating_sub(LOSSES_KEPT);
+        current.losses.drain(..surplus);
+        self.write(current).await
     }
 
     async fn write(&self, journal: Journal) -> std::io::Result<()> {

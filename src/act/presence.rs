@@ -1,4 +1,4 @@
-//! Publishing what this member says of itself: its own two keys on a lease of their own, and the
+//! Publishing what this member says of itself: its own keys, and the
 //! lease that the `leader` key is displayed on. Proves nothing to anybody, so it may be late.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::cluster::{Member, Presence};
+use crate::cluster::{Loss, Member, Presence};
 use crate::dcs::{LeaseId, Store, StoreError, txns};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic};
 
@@ -18,6 +18,8 @@ pub struct Wanted {
     pub member: Member,
     /// The agent's presence.
     pub presence: Presence,
+    /// What this member gave up of its own log, oldest first.
+    pub losses: Vec<Loss>,
 }
 
 /// The task that publishes.
@@ -115,6 +117,11 @@ impl<S: Store, C: Clock> Publisher<S, C> {
         if before.is_none_or(|before| before.member != wanted.member) {
             self.store.commit(txns::own_member(&wanted.member, lease), within).await?;
         }
+        // A journal that knows of none says nothing about what an earlier one knew.
+        let told = before.map_or(&[][..], |before| before.losses.as_slice());
+        if wanted.losses != told {
+            self.store.commit(txns::own_losses(&self.name, &wanted.losses), within).await?;
+        }
         written.wanted = Some(wanted);
         written.wrote_at = now;
         Ok(())
@@ -132,7 +139,7 @@ fn is_due(written: &Written, wanted: &Wanted, now: Monotonic, positions_every: D
         member.xlog_location = None;
         member.receive_lsn = None;
         member.replay_lsn = None;
-        (member, wanted.presence.clone())
+        (member, wanted.presence.clone(), wanted.losses.clone())
     };
     without_position(before) != without_position(wanted)
         || now.since(written.wrote_at) >= positions_every

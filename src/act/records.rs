@@ -1,5 +1,7 @@
 //! The keys that a leader or a bootstrapping node writes, each under a condition.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::context::{Context, Note};
@@ -137,8 +139,14 @@ pub async fn answer_request<P: Ports>(
 }
 
 /// Writes the leader's position for Patroni's readers.
-pub async fn write_status<P: Ports>(context: &Context<P>, lsn: Lsn) -> Result<(), EffectError> {
-    guarded(context, vec![txns::put(keys::STATUS, codec::status(lsn))]).await?;
+pub async fn write_status<P: Ports>(
+    context: &Context<P>,
+    lsn: Lsn,
+    slots: &BTreeMap<String, Lsn>,
+    retained: &[String],
+) -> Result<(), EffectError> {
+    let status = codec::status(lsn, slots, retained);
+    guarded(context, vec![txns::put(keys::STATUS, status)]).await?;
     context.note(Note::StatusWritten(context.clock.now(), lsn));
     Ok(())
 }

@@ -10,7 +10,10 @@ use super::{Agent, Inlets};
 use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
 use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
 use crate::cluster::{Look, MemberState, Role};
-use crate::config::{Dynamic, EffectivePostgresql, Floors, NodeConfig, effective_postgresql};
+use crate::config::{
+    Dynamic, EffectivePostgresql, Floors, KEEP_ASIDE_DEFAULT, MAX_SLOT_WAL_KEEP_BYTES_DEFAULT,
+    MAX_SLOT_WAL_KEEP_SIZE, NodeConfig, OwnConfig, effective_postgresql, slot_wal_bytes,
+};
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::Mirror;
@@ -84,7 +87,7 @@ pub(super) fn me(config: &NodeConfig) -> Me {
 }
 
 /// The settings a decision needs.
-pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql) -> Settings {
+pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql, own: &OwnConfig) -> Settings {
     Settings {
         times: LeaseTimes::for_ttl(dynamic.ttl),
         start_within: effective.pg_ctl_timeout,
@@ -92,8 +95,19 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql) -> Settings 
         use_slots: effective.use_slots,
         remove_diverged: effective.remove_data_directory_on_diverged_timelines,
         remove_after_failed_rewind: effective.remove_data_directory_on_rewind_failure,
+        diverged_data: own.diverged_data,
+        keep_aside: own.keep_aside.unwrap_or(KEEP_ASIDE_DEFAULT),
+        slots_may_keep: slots_may_keep(effective),
+        has_archive: effective.parameters.get("restore_command").is_some_and(|one| !one.is_empty()),
         dynamic: dynamic.clone(),
     }
+}
+
+/// What `max_slot_wal_keep_size` allows; a value without a bound is watched as if it were the default.
+fn slots_may_keep(effective: &EffectivePostgresql) -> u64 {
+    let given = effective.parameters.get(MAX_SLOT_WAL_KEEP_SIZE);
+    let bytes = given.and_then(|text| slot_wal_bytes(text)).filter(|bytes| *bytes > 0);
+    bytes.unwrap_or(MAX_SLOT_WAL_KEEP_BYTES_DEFAULT)
 }
 
 /// Both ends of a value that is shown.
@@ -209,7 +223,7 @@ fn first_settings(config: &NodeConfig) -> (serde_json::Value, Dynamic, Settings)
     let document = first_config(config);
     let dynamic = Dynamic::from_document(&document, Floors::Own)
         .map_or_else(|_| Dynamic::default(), |(dynamic, _)| dynamic);
-    let settings = settings(&dynamic, &effective_postgresql(config, &dynamic));
+    let settings = settings(&dynamic, &effective_postgresql(config, &dynamic), &config.pgbaton);
     (document, dynamic, settings)
 }
 
@@ -247,5 +261,6 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         copy: None,
         system_id: None,
         stopping: false,
+        losses: Vec::new(),
     }
 }

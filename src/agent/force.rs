@@ -42,7 +42,8 @@ impl<P: Ports> Agent<P> {
         for warning in &effective.warnings {
             warn!(warning, "a setting is not in force");
         }
-        let settings = Arc::new(settings(&self.inlets.dynamic, &effective));
+        let settings =
+            Arc::new(settings(&self.inlets.dynamic, &effective, &self.inlets.config.pgbaton));
         self.inlets.times.send_if_modified(|times| {
             let changed = *times != settings.times;
             *times = settings.times;

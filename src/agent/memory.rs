@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, Standing, State};
 use crate::decide::{Failure, JobKind, Memory, Seat};
-use crate::values::{Monotonic, Revision};
+use crate::values::{MemberName, Monotonic, Revision};
 
 impl Memory {
     /// Takes in what this turn found.
@@ -11,6 +11,7 @@ impl Memory {
         now: Monotonic,
         seat: Seat,
         server: &State,
+        me: &MemberName,
         cluster: Option<&Cluster>,
     ) {
         let keep = |since: Option<Monotonic>, holds: bool| holds.then(|| since.unwrap_or(now));
@@ -19,6 +20,12 @@ impl Memory {
         let unserved = matches!(seat, Seat::Mine(_)) && !serves;
         self.unserved_since = keep(self.unserved_since, unserved);
         self.diverged_since = keep(self.diverged_since, is_diverged(server, cluster));
+        self.ladder.observe(now, server);
+        self.slots.observe(now, me, cluster);
+        self.request_since = pending(cluster).map(|request| match self.request_since {
+            Some((known, since)) if known == request => (known, since),
+            _ => (request, now),
+        });
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
         }
@@ -46,8 +53,16 @@ impl Memory {
         {
             self.request_tried = Some((request, reason.clone()));
         }
+        if kind == JobKind::Start {
+            self.ladder.start_failed(&reason);
+        }
         self.failure = Some(Failure { kind, at, reason, times });
     }
+}
+
+fn pending(cluster: Option<&Cluster>) -> Option<Revision> {
+    let request = cluster?.request.as_ref()?;
+    request.value.is_some().then_some(request.revision)
 }
 
 fn is_diverged(server: &State, cluster: Option<&Cluster>) -> bool {

@@ -4,6 +4,7 @@ mod assemble;
 mod force;
 mod memory;
 mod report;
+mod slot_watch;
 
 pub use assemble::{Assembly, Node, Tasks, assemble, first_effective, settings};
 
@@ -60,6 +61,8 @@ pub struct Agent<P: Ports> {
     copy: Option<CopyProgress>,
     appointment: Option<Monotonic>,
     position_asked: Vec<oneshot::Sender<()>>,
+    slot_watch: slot_watch::SlotWatch,
+    side_work_failed: String,
     ended: Option<Ended>,
 }
 
@@ -99,6 +102,8 @@ impl<P: Ports> Agent<P> {
             copy: None,
             appointment: None,
             position_asked: Vec::new(),
+            slot_watch: slot_watch::SlotWatch::default(),
+            side_work_failed: String::new(),
             ended: None,
         }
     }
@@ -221,9 +226,14 @@ impl<P: Ports> Agent<P> {
 
     fn upkeep_ended(&mut self, result: Result<(), EffectError>) {
         self.upkeep = None;
-        if let Err(error) = result {
-            debug!(reason = chain(&error), "side work could not be finished");
+        let reason = result.as_ref().map_or_else(|error| chain(error), |()| String::new());
+        // It comes again by itself: what is the same as before is said quietly.
+        if !reason.is_empty() && reason != self.side_work_failed {
+            warn!(reason, "side work could not be finished");
+        } else if !reason.is_empty() {
+            debug!(reason, "side work could not be finished again");
         }
+        self.side_work_failed = reason;
     }
 
     /// One turn.
@@ -244,6 +254,7 @@ impl<P: Ports> Agent<P> {
         self.inlets.metrics.turn("decide", self.now().since(decided_at));
         self.adopt(&decision, view.now);
         self.begin(decision);
+        self.slot_watch.look(&view.server, view.settings.slots_may_keep);
         let published_at = self.now();
         self.publish(&view);
         for answer in self.position_asked.drain(..) {
@@ -266,6 +277,15 @@ impl<P: Ports> Agent<P> {
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),
                 Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),
+                Note::Rewound(Ok(())) => self.memory.ladder.rewound += 1,
+                Note::Rewound(Err(why)) => {
+                    self.memory.ladder.rewinds_failed += 1;
+                    self.memory.ladder.last_error = why;
+                }
+                Note::LogAsked(from, is_gone) => {
+                    self.memory.ladder.asked_at = Some(self.now());
+                    self.memory.ladder.log_gone = is_gone.then_some(from);
+                }
                 Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");
@@ -288,7 +308,7 @@ impl<P: Ports> Agent<P> {
         }
         let cluster = sight.map(|sight| Arc::clone(&sight.cluster));
         let journal = self.inlets.context.notebook.read();
-        self.memory.observe(now, seat, &self.look.state, cluster.as_deref());
+        self.memory.observe(now, seat, &self.look.state, &me.name, cluster.as_deref());
         View {
             now,
             me,

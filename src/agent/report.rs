@@ -73,6 +73,7 @@ impl<P: Ports> Agent<P> {
             copy: self.copy,
             system_id: system_id(view),
             stopping: self.memory.stop_asked,
+            losses: view.journal.losses.clone(),
         };
         self.inlets.published.set(status);
         self.publish_member(view, state, role);
@@ -135,7 +136,8 @@ impl<P: Ports> Agent<P> {
         };
         let promised = view.journal.promised;
         let presence = Presence { incarnation: view.me.incarnation, promised };
-        let wanted = Wanted { member, presence };
+        let losses = view.journal.losses.clone();
+        let wanted = Wanted { member, presence, losses };
         self.inlets.wanted.send_if_modified(|before| {
             let changed = before.as_deref() != Some(&wanted);
             if changed {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::cluster::COMPATIBLE_VERSION;
+use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
 use crate::publish::{Family, Kind, Metrics, OURS, Status, catalogue};
-use crate::values::{Monotonic, Term};
+use crate::values::{Lsn, Monotonic, Term};
 
 use super::patroni_metrics::{METRICS, STATES};
 use super::shown::Shown;
@@ -56,6 +56,34 @@ fn ours(text: &mut Exposition, shown: &Shown) {
         text.sample(catalogue::JOB.name, &[("job", job_text(kind))], &1);
     }
     text.single(&catalogue::COPIED, &[], copied);
+    text.head(&catalogue::GIVEN_UP, None);
+    if let Some(last) = status.losses.last() {
+        let step = [("step", last.step.as_str())];
+        text.sample(catalogue::GIVEN_UP.name, &step, &last.bytes().unwrap_or_default());
+    }
+    slots(shown, text);
+}
+
+/// What the server's slots keep, and which of them are of no use.
+fn slots(shown: &Shown, text: &mut Exposition) {
+    let primary = shown.primary().map(|facts| (&facts.slots, facts.position.lsn));
+    let standby = shown.standby().map(|facts| (&facts.slots, facts.position().lsn));
+    let none = Vec::new();
+    let (slots, end) = primary.or(standby).unwrap_or((&none, Lsn::ZERO));
+    text.head(&catalogue::SLOT_KEEPS, None);
+    for slot in slots {
+        text.sample(catalogue::SLOT_KEEPS.name, &[("slot", slot.name.as_str())], &slot.keeps(end));
+    }
+    text.head(&catalogue::SLOT_AT_RISK, None);
+    for slot in slots {
+        let status = match slot.log {
+            SlotLog::Kept => continue,
+            SlotLog::Unreserved => "unreserved",
+            SlotLog::Lost => "lost",
+        };
+        let labels = [("slot", slot.name.as_str()), ("status", status)];
+        text.sample(catalogue::SLOT_AT_RISK.name, &labels, &1);
+    }
 }
 
 struct Exposition {

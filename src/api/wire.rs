@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{COMPATIBLE_VERSION, Downstream, StandbyFacts};
+use crate::cluster::{COMPATIBLE_VERSION, Downstream, Loss, StandbyFacts};
 use crate::config::SynchronousMode;
 use crate::decide::JobKind;
 use crate::publish::{Events, Status};
@@ -140,10 +140,26 @@ fn own(shown: &Shown) -> Value {
         let (done, total) = (copy.done_kilobytes, copy.total_kilobytes);
         put("copy", json!({"done_kilobytes": done, "total_kilobytes": total}));
     }
+    if !status.losses.is_empty() {
+        put("lost", status.losses.iter().map(loss).collect());
+    }
     if status.stopping {
         put("stopping", true.into());
     }
     Value::Object(document)
+}
+
+/// What was given up at one time.
+pub fn loss(one: &Loss) -> Value {
+    json!({
+        "at": timestamp_text(one.at_micros),
+        "timeline": one.timeline.0,
+        "from": one.from.map(|from| from.to_string()),
+        "to": one.to.to_string(),
+        "bytes": one.bytes(),
+        "exact": one.is_exact,
+        "step": one.step.as_str(),
+    })
 }
 
 fn millis(duration: std::time::Duration) -> Value {

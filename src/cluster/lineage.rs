@@ -126,6 +126,16 @@ impl Lineage {
         }
     }
 
+    /// Where a history of somebody's own left the recorded one; `None` where they never meet.
+    pub fn left_at(&self, end: WalPosition, ancestors: &[Ancestor]) -> Option<Lsn> {
+        let path = self.path();
+        let own = ancestors.iter().map(|one| (one.timeline, one.ended_at));
+        own.chain([(end.timeline, end.lsn)]).rev().find_map(|(timeline, ended_at)| {
+            let (_, left_at) = path.iter().find(|(known, _)| *known == timeline)?;
+            Some(left_at.map_or(ended_at, |left_at| left_at.min(ended_at)))
+        })
+    }
+
     /// The record with the intended promotion of `timeline` taken as done, because somebody was seen
     /// on that timeline. Only the latest intent can have been followed: a later one burns the others.
     pub fn witnessed(mut self, timeline: Timeline, ancestors: &[Ancestor]) -> Self {
@@ -214,6 +224,15 @@ mod tests {
         assert_eq!(lineage.next_timeline(Timeline(3)), Timeline(5));
         assert_eq!(lineage.burnt_after(Timeline(3)), [Timeline(4)]);
         assert_eq!(lineage.burnt_after(Timeline(1)), [2, 3, 4].map(Timeline));
+    }
+
+    #[test]
+    fn where_a_history_left_is_found_by_its_newest_timeline_that_is_known() {
+        let lineage = with_a_burnt_id();
+        assert_eq!(lineage.left_at(at(1, 140), &[]), Some(Lsn(100)));
+        let own = [Ancestor { timeline: Timeline(1), ended_at: Lsn(90) }];
+        assert_eq!(lineage.left_at(at(2, 500), &own), Some(Lsn(90)));
+        assert_eq!(lineage.left_at(at(7, 500), &[]), None);
     }
 
     #[test]

@@ -4,21 +4,26 @@
 mod ballot;
 mod baton;
 mod lineage;
+mod loss;
 mod member;
 mod request;
 mod server;
+mod slot;
 
 use std::collections::BTreeMap;
 
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
+pub use loss::{Loss, LossStep};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
 pub use request::{Outcome, Request};
 pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
     StopMode, Upstream,
 };
+
+pub use slot::{Slot, SlotKind, SlotLog};
 
 use crate::values::{Incarnation, Lsn, MemberName, Revision, SystemId, Term};
 
@@ -99,6 +104,10 @@ pub struct Cluster {
     pub config: Option<Versioned<serde_json::Value>>,
     /// Patroni's `status` key: the leader's last published position.
     pub optime: Option<Lsn>,
+    /// How far the consumers of the leader's slots are, by that key.
+    pub slot_positions: BTreeMap<String, Lsn>,
+    /// The slots that the leader keeps for members that are gone, by that key.
+    pub retained_slots: Vec<String>,
     /// Patroni's `failover` key, with its revision also when it asks for nothing.
     pub request: Option<Versioned<Option<Request>>>,
     /// What became of the last request.
@@ -107,6 +116,8 @@ pub struct Cluster {
     pub history: Option<Versioned<Vec<HistoryEntry>>>,
     /// Our record of promotions, intended and done.
     pub lineage: Option<Versioned<Lineage>>,
+    /// What each member gave up of its own log when it came back, oldest first.
+    pub losses: BTreeMap<MemberName, Vec<Loss>>,
     /// Patroni's `sync` key.
     pub sync: Option<Versioned<SyncState>>,
     /// Patroni's `failsafe` key.

@@ -1,6 +1,6 @@
 //! What a server was found doing, as plain data. How it was found out is `postgres`' business.
 
-use crate::cluster::Ancestor;
+use crate::cluster::{Ancestor, Slot};
 use crate::values::{Lsn, MemberName, SystemId, Timeline, WalPosition};
 
 /// What a look at the data directory, the process and (where it answers) the server found.
@@ -100,8 +100,8 @@ pub struct PrimaryFacts {
     pub ancestors: Vec<Ancestor>,
     /// Who streams from it.
     pub downstreams: Vec<Downstream>,
-    /// The names of its physical replication slots.
-    pub slots: Vec<String>,
+    /// Its replication slots.
+    pub slots: Vec<Slot>,
 }
 
 /// One `pg_stat_replication` row.
@@ -148,8 +148,8 @@ pub struct StandbyFacts {
     pub upstream: Option<String>,
     /// Who streams from it.
     pub downstreams: Vec<Downstream>,
-    /// The names of its physical replication slots.
-    pub slots: Vec<String>,
+    /// Its replication slots.
+    pub slots: Vec<Slot>,
 }
 
 impl StandbyFacts {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::listen::Listen;
 use super::node::{
-    Bootstrap, Credentials, CtlConfig, LogConfig, LogLevel, NodeConfig, OwnConfig, RestApi, Source,
+    Bootstrap, Credentials, CtlConfig, DivergedData, LogConfig, LogLevel, NodeConfig, OwnConfig,
+    RestApi, Source,
 };
 use super::postgresql::{Account, Authentication, PostgresqlConfig, SharedSettings};
 use super::scalar_rules::{Unit, guc_text, parse_command, parse_int};
@@ -34,9 +35,20 @@ pub(super) fn node(root: &Node, home: Option<&str>, source: Source) -> Option<No
         tags: Tags::from_map(&root.at("tags").map(Node::to_map).unwrap_or_default()).0,
         log: log(root),
         ctl: ctl(root),
-        pgbaton: OwnConfig { state_dir: path(root, "pgbaton.state_dir") },
+        pgbaton: own(root),
         source,
     })
+}
+
+fn own(root: &Node) -> OwnConfig {
+    let diverged_data = text(root, "pgbaton.diverged_data").and_then(|one| DivergedData::of(&one));
+    let keep_aside = root.at("pgbaton.keep_aside").map(Node::to_json);
+    let keep_aside = keep_aside.and_then(|one| parse_int(&one, Unit::None));
+    OwnConfig {
+        state_dir: path(root, "pgbaton.state_dir"),
+        diverged_data: diverged_data.unwrap_or_default(),
+        keep_aside: keep_aside.and_then(|one| one.try_into().ok()),
+    }
 }
 
 fn text(root: &Node, key: &str) -> Option<String> {

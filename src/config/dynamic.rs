@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::scalar_rules::{Unit, parse_bool, parse_int};
+use super::slots::{self, PermanentSlot, SlotMatcher};
 use super::timing::{self, Timing};
 
 /// The cluster-wide settings in force.
@@ -42,10 +43,10 @@ pub struct Dynamic {
     pub member_slots_ttl: Duration,
     /// Whether the agents only watch.
     pub pause: bool,
-    /// Permanent replication slots by name.
-    pub slots: Map<String, Value>,
+    /// Permanent replication slots.
+    pub slots: Vec<PermanentSlot>,
     /// Descriptions of slots that are never dropped.
-    pub ignore_slots: Vec<Value>,
+    pub ignore_slots: Vec<SlotMatcher>,
     /// Where this cluster replicates from, when it is a standby cluster.
     pub standby_cluster: Option<Map<String, Value>>,
     /// The shared part of the `postgresql` section, as it was given.
@@ -266,16 +267,18 @@ impl Reader<'_> {
         }
     }
 
-    fn slots(&mut self) -> Map<String, Value> {
+    fn slots(&mut self) -> Vec<PermanentSlot> {
         let names = ["permanent_replication_slots", "permanent_slots", "slots"];
         let name = names.into_iter().find(|name| self.value(&[name]).is_some());
-        name.map_or_else(Map::new, |name| self.mapping(name))
+        let Some(name) = name else { return Vec::new() };
+        let entries = self.mapping(name);
+        slots::permanent(name, &entries, &mut self.adjustments)
     }
 
-    fn ignore_slots(&mut self) -> Vec<Value> {
+    fn ignore_slots(&mut self) -> Vec<SlotMatcher> {
         match self.value(&["ignore_slots"]) {
             None => Vec::new(),
-            Some((_, Value::Array(entries))) => entries,
+            Some((_, Value::Array(entries))) => slots::ignored(&entries, &mut self.adjustments),
             Some((key, other)) => {
                 self.fell_back(&key, "a list", &other, "none of it");
                 Vec::new()

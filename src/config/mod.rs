@@ -23,6 +23,7 @@ mod postgresql;
 mod rules;
 mod scalar_rules;
 mod shared;
+mod slots;
 mod tags;
 mod timing;
 mod value_kinds;
@@ -32,15 +33,17 @@ pub use address::{HostPort, InvalidHostPort};
 pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
 pub use finding::{Finding, Severity};
+pub use guc::{MAX_SLOT_WAL_KEEP_BYTES_DEFAULT, MAX_SLOT_WAL_KEEP_SIZE, slot_wal_bytes};
 pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{
-    Bootstrap, Credentials, CtlConfig, EtcdConfig, LogConfig, LogLevel, NodeConfig, OwnConfig,
-    RestApi, Source, key_prefix,
+    Bootstrap, Credentials, CtlConfig, DivergedData, EtcdConfig, KEEP_ASIDE_DEFAULT, LogConfig,
+    LogLevel, NodeConfig, OwnConfig, RestApi, Source, key_prefix,
 };
 pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{
     Account, Authentication, Callbacks, PostgresqlConfig, Program, SharedSettings,
 };
 pub use scalar_rules::parse_size_bytes;
+pub use slots::{PermanentSlot, SlotMatcher};
 pub use tags::Tags;

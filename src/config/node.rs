@@ -217,6 +217,40 @@ pub struct CtlConfig {
 pub struct OwnConfig {
     /// Where the agent's own small files live; see [`NodeConfig::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
+    /// What becomes of data that went another way and cannot be rewound.
+    pub diverged_data: DivergedData,
+    /// How many old data directories are kept aside; `None` means [`KEEP_ASIDE_DEFAULT`].
+    pub keep_aside: Option<u32>,
+}
+
+/// How many old data directories are kept aside where nothing is said.
+pub const KEEP_ASIDE_DEFAULT: u32 = 1;
+
+/// What becomes of data that went another way and cannot be rewound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DivergedData {
+    /// It is kept aside under a dated name, and the leader's data copied.
+    #[default]
+    Keep,
+    /// It is removed, and the leader's data copied.
+    Remove,
+    /// It stays where it is, and the server stays down.
+    StayDown,
+}
+
+impl DivergedData {
+    /// The words of the setting.
+    pub const WORDS: [&'static str; 3] = ["keep", "remove", "stay_down"];
+
+    /// What a word of the setting means.
+    pub fn of(word: &str) -> Option<Self> {
+        match word {
+            "keep" => Some(DivergedData::Keep),
+            "remove" => Some(DivergedData::Remove),
+            "stay_down" => Some(DivergedData::StayDown),
+            _ => None,
+        }
+    }
 }
 
 /// Where a configuration was read from.

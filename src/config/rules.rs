@@ -202,8 +202,11 @@ fn bootstrap(root: &Node, findings: &mut Findings) {
     let Ok((dynamic, adjustments)) = Dynamic::from_document(&document, Floors::Own) else { return };
     for one in adjustments {
         let key = format!("{key}.{}", one.key);
-        // The types were checked already: only what does not fit together is new here.
-        if known::find(&key).is_some() && findings.list.iter().all(|found| found.key != key) {
+        // The types were checked already: only what does not fit together is new here, and what
+        // stands in an entry whose name is the user's own.
+        let above = key.rsplit_once('.').map_or("", |(above, _)| above);
+        let is_known = known::find(&key).is_some() || known::find(above).is_some();
+        if is_known && findings.list.iter().all(|found| found.key != key) {
             findings.warning(&place_of(root, &key), &key, one.message);
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::act::JournalFile;
+use crate::dcs::codec;
 use crate::decide::{Journal, Unfinished};
 use crate::values::Term;
 
@@ -19,6 +20,8 @@ struct Spelled {
     promised: Term,
     #[serde(skip_serializing_if = "Option::is_none")]
     unfinished: Option<Step>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    losses: Option<serde_json::Value>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ enum Step {
     Bootstrap,
     Copy,
     Rewind,
+    #[serde(rename = "set_aside")]
+    SetAside,
 }
 
 /// The journal's file.
@@ -82,9 +87,12 @@ fn spell(journal: &Journal) -> Vec<u8> {
         Unfinished::Bootstrap => Step::Bootstrap,
         Unfinished::Copy => Step::Copy,
         Unfinished::Rewind => Step::Rewind,
+        Unfinished::SetAside => Step::SetAside,
     });
-    let spelled = Spelled { promised: journal.promised, unfinished };
-    let mut text = serde_json::to_vec(&spelled).expect("a number and a word can be spelled");
+    let losses = serde_json::from_slice(&codec::losses(&journal.losses)).ok();
+    let losses = losses.filter(|_| !journal.losses.is_empty());
+    let spelled = Spelled { promised: journal.promised, unfinished, losses };
+    let mut text = serde_json::to_vec(&spelled).expect("numbers and words can be spelled");
     text.push(b'\n');
     text
 }
@@ -95,8 +103,11 @@ fn read(text: &[u8]) -> serde_json::Result<Journal> {
         Step::Bootstrap => Unfinished::Bootstrap,
         Step::Copy => Unfinished::Copy,
         Step::Rewind => Unfinished::Rewind,
+        Step::SetAside => Unfinished::SetAside,
     });
-    Ok(Journal { promised: spelled.promised, unfinished })
+    let losses = spelled.losses.map(|losses| codec::read_losses(losses.to_string().as_bytes()));
+    let losses = losses.transpose().map_err(serde::de::Error::custom)?.unwrap_or_default();
+    Ok(Journal { promised: spelled.promised, unfinished, losses })
 }
 
 #[cfg(test)]
@@ -108,7 +119,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (disk, found) = DiskJournal::open(&directory.path().join("state")).unwrap();
         assert_eq!(found, Journal::default());
-        let journal = Journal { promised: Term(7), unfinished: Some(Unfinished::Rewind) };
+        let loss = crate::cluster::Loss {
+            at_micros: 1_740_903_340_120_001,
+            timeline: crate::values::Timeline(1),
+            from: Some(crate::values::Lsn(100)),
+            to: crate::values::Lsn(160),
+            is_exact: true,
+            step: crate::cluster::LossStep::Rewind,
+        };
+        let unfinished = Some(Unfinished::SetAside);
+        let journal = Journal { promised: Term(7), unfinished, losses: vec![loss] };
         disk.write(&journal).unwrap();
         assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
     }

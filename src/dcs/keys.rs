@@ -32,6 +32,7 @@ pub const LINEAGE: &str = "lineage";
 /// Ours: what became of the last request.
 pub const OUTCOME: &str = "outcome";
 
+const LOSSES: &str = "losses/";
 const MEMBERS: &str = "members/";
 const AGENTS: &str = "agents/";
 
@@ -43,6 +44,11 @@ pub fn member(name: &MemberName) -> String {
 /// The key in which an agent of ours says which start of it is alive and what it promised.
 pub fn agent(name: &MemberName) -> String {
     format!("{AGENTS}{name}")
+}
+
+/// The key in which a member says what it gave up of its own log when it came back.
+pub fn losses(name: &MemberName) -> String {
+    format!("{LOSSES}{name}")
 }
 
 /// Which key a name below the prefix is.
@@ -80,6 +86,8 @@ pub enum Key<'a> {
     Member(&'a str),
     /// The presence of the agent of this name.
     Agent(&'a str),
+    /// What the member of this name gave up.
+    Losses(&'a str),
     /// Nobody's here: left alone.
     Foreign,
 }
@@ -112,6 +120,9 @@ fn of_a_member(relative: &str) -> Option<Key<'_>> {
     let name = |name: &&str| !name.is_empty() && !name.contains('/');
     if let Some(member) = relative.strip_prefix(MEMBERS).filter(name) {
         return Some(Key::Member(member));
+    }
+    if let Some(member) = relative.strip_prefix(LOSSES).filter(name) {
+        return Some(Key::Losses(member));
     }
     relative.strip_prefix(AGENTS).filter(name).map(Key::Agent)
 }
@@ -152,5 +163,6 @@ mod tests {
         }
         assert_eq!(Key::of(&member(&"pg-a".into())), Key::Member("pg-a"));
         assert_eq!(Key::of(&agent(&"pg-a".into())), Key::Agent("pg-a"));
+        assert_eq!(Key::of(&losses(&"pg-a".into())), Key::Losses("pg-a"));
     }
 }

@@ -1,10 +1,10 @@
 //! The transactions that agents make. Every change of the cluster's state stands here under a
-//! condition; only a member's own two keys are put without one.
+//! condition; only a member's own keys are put without one.
 
 use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
-use crate::cluster::{Baton, Guard, Initialize, Member, Presence, Request};
+use crate::cluster::{Baton, Guard, Initialize, Loss, Member, Presence, Request};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Revision};
 
@@ -101,6 +101,13 @@ pub fn own_presence(me: &MemberName, presence: &Presence, lease: Option<LeaseId>
     Txn { compares: Vec::new(), ops: vec![op] }
 }
 
+/// What a member gave up of its own log. Unconditional: nobody else writes it. Without a lease: it
+/// outlives the member.
+pub fn own_losses(me: &MemberName, losses: &[Loss]) -> Txn {
+    let op = put(&keys::losses(me), codec::losses(losses));
+    Txn { compares: Vec::new(), ops: vec![op] }
+}
+
 fn at(key: &str, revision: Revision) -> Compare {
     Compare::ModRevision(key.to_owned(), revision)
 }
@@ -132,7 +139,13 @@ mod tests {
     fn every_write_of_cluster_state_has_a_condition() {
         let (baton, at) = (baton(), Revision(5));
         for txn in [
-            guarded(&baton.guard(), vec![put(keys::STATUS, codec::status(Default::default()))]),
+            guarded(
+                &baton.guard(),
+                vec![put(
+                    keys::STATUS,
+                    codec::status(Default::default(), &Default::default(), &[]),
+                )],
+            ),
             replaced(keys::CONFIG, at, Bytes::new()),
             deleted(keys::SYNC, at),
             requested(Revision::ABSENT, None),

@@ -1,6 +1,6 @@
 //! Nodes without data, and clusters without any: the first data, and copies of it.
 
-use crate::cluster::{Control, Initialize, MemberState, StartAs, State, StopMode};
+use crate::cluster::{Control, Initialize, StartAs, State, StopMode};
 use crate::values::{SystemId, Term};
 
 use super::decision::{Decision, Effect, Reason};
@@ -102,10 +102,7 @@ pub fn copy_or_wait(view: &View) -> Decision {
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("wait: the leader has not said where it is"));
     };
-    let runs = cluster.members.get(&leader.name).is_some_and(|member| {
-        member.state == MemberState::Running && member.role == crate::cluster::Role::Primary
-    });
-    if !runs || leader.name == view.me.name {
+    if !upstream::serves(view, &leader) {
         let reason = Reason::with("wait: the leader does not serve yet", leader.name.as_str());
         return Decision::wait(reason);
     }
@@ -176,12 +173,4 @@ fn own_system_id(view: &View) -> Option<SystemId> {
             None
         }
     }
-}
-
-/// Data that went another way is removed, where the user's settings say so; then it is copied anew.
-pub fn remove_diverged(why: &str) -> Decision {
-    let reason = Reason::with("remove the data directory, as the settings say", why);
-    let effects =
-        vec![Effect::Kill, Effect::Begin(Unfinished::Copy), Effect::RemoveData, Effect::Finish];
-    Decision::act(reason, JobKind::Copy, effects)
 }

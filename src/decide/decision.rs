@@ -1,11 +1,14 @@
 //! A decision: why, and what is to be done about it, leaving the executor nothing to choose.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Lineage, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
-use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term};
+use crate::cluster::{Lineage, Loss, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
+use crate::values::{
+    Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
+};
 
 use super::view::{JobKind, Unfinished};
 
@@ -161,6 +164,25 @@ pub enum Effect {
     RecoverAlone,
     /// Rewind the stopped directory against this member.
     Rewind(Upstream),
+    /// Write down what this node is about to give up of its own log: journal, log, store.
+    RecordLoss(Loss),
+    /// Make sure that the directory could be set aside and a copy would find room beside it.
+    CheckAside {
+        /// How many old directories are kept.
+        keep: u32,
+    },
+    /// Keep the data directory under a dated name, and remove the oldest of what is kept so.
+    SetAside {
+        /// How many old directories are kept.
+        keep: u32,
+    },
+    /// Ask this member whether it still has the log from this position on.
+    AskForLog {
+        /// Whom.
+        upstream: Upstream,
+        /// From where.
+        from: WalPosition,
+    },
     /// Checkpoint.
     Checkpoint,
     /// Have these slots, and not those.
@@ -170,8 +192,26 @@ pub enum Effect {
         /// Drop what is inactive.
         unwanted: Vec<String>,
     },
-    /// Write the leader's position for Patroni's readers, guarded.
-    WriteStatus(Lsn),
+    /// Make a logical slot.
+    MakeLogicalSlot {
+        /// Its name.
+        name: String,
+        /// The database it is of.
+        database: String,
+        /// Its output plugin.
+        plugin: String,
+    },
+    /// Move physical slots of a standby on.
+    AdvanceSlots(Vec<(String, Lsn)>),
+    /// Write the leader's position and its slots', guarded.
+    WriteStatus {
+        /// The leader's position.
+        optime: Lsn,
+        /// How far each slot's consumer is.
+        slots: BTreeMap<String, Lsn>,
+        /// The slots that are kept for members that are gone.
+        retained: Vec<String>,
+    },
     /// Write the finished timelines for people, guarded.
     WriteHistory,
     /// Write the identifier into a missing or unreadable `initialize` key, guarded.

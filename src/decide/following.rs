@@ -5,7 +5,7 @@ use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode};
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
 use super::view::{JobKind, View};
-use super::{promotion, upkeep, upstream};
+use super::{ladder, promotion, slots, upstream};
 
 /// A primary beside another holder.
 pub fn step_down(view: &View) -> Decision {
@@ -62,8 +62,11 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         let reason = Reason::with("follow a new leader", wanted.name.as_str());
         return Decision::act(reason, JobKind::Other, vec![Effect::Follow(Some(wanted))]);
     }
+    if let Some(decision) = ladder::without_log(view, facts, &wanted) {
+        return decision;
+    }
     Decision::wait(Reason::with("follow", wanted.name.as_str()))
-        .with_upkeep(upkeep::of_a_standby(view, facts))
+        .with_upkeep(slots::of_a_standby(view, facts))
 }
 
 /// Why a position is not one that could ever stream from the leader.

@@ -1,11 +1,12 @@
 //! What goes before every row of the table, in order; the fence is first.
 
 use crate::cluster::{BatonState, State};
+use crate::mutants::{Mutant, planted};
 use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, Unfinished, View};
-use super::{bootstrap, stopping, voting};
+use super::{bootstrap, ladder, stopping, voting};
 
 /// The first gate that is closed, with what it wants done.
 pub fn first_closed(view: &View) -> Option<Decision> {
@@ -141,7 +142,11 @@ fn unfinished(view: &View) -> Option<Decision> {
             // A kind of its own: it must not wipe out that the copy failed, which makes the next one wait.
             Some(Decision::act(reason, JobKind::Other, effects))
         }
+        Unfinished::Rewind if planted(Mutant::StartAfterBrokenRewind) => None,
         Unfinished::Rewind => Some(super::rejoin::repeat_rewind(view)),
+        Unfinished::SetAside => {
+            Some(super::rejoin::rest(view).unwrap_or_else(|| ladder::finish_setting_aside(view)))
+        }
     }
 }
 

@@ -2,13 +2,18 @@
 //! transaction. Until the stop, breaking off costs nothing.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use crate::cluster::{Outcome, PrimaryFacts, Request, StopMode};
 use crate::mutants::{Mutant, planted};
-use crate::values::{Incarnation, Lsn, MemberName, Revision};
+use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision};
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, View};
+
+/// A stream that has begun tells its first position within moments. One that never does would keep
+/// whoever asked without an answer, so a request waits for it no longer than this.
+const FIRST_POSITION_WITHIN: Duration = Duration::from_secs(5);
 
 /// What to do about the pending request, if there is one that is due.
 pub fn asked_for(view: &View, facts: &PrimaryFacts) -> Option<Decision> {
@@ -35,15 +40,25 @@ pub fn asked_for(view: &View, facts: &PrimaryFacts) -> Option<Decision> {
     {
         return Some(refuse(revision, why.clone()));
     }
-    if let Some(name) = begins_to_stream(view, facts, request.candidate.as_ref()) {
+    let waits_until = first_position_until(view, revision);
+    if let Some(name) = begins_to_stream(view, facts, request.candidate.as_ref())
+        && view.now < waits_until
+    {
         let reason = Reason::with("hand over: wait until it says how far it is", name);
         let again_at = view.now + view.settings.times.heartbeat;
-        return Some(Decision::wait(reason).and_look_again_at(again_at));
+        return Some(Decision::wait(reason).and_look_again_at(again_at.min(waits_until)));
     }
     match candidate(view, facts, request.candidate.as_ref()) {
         Ok((to, incarnation)) => Some(hand_over(view, to, incarnation, "somebody asked for it")),
         Err(why) => Some(refuse(revision, why)),
     }
+}
+
+/// Until when a request waits for a stream that has told no position yet.
+fn first_position_until(view: &View, request: Revision) -> Monotonic {
+    let since = view.memory.request_since.filter(|(known, _)| *known == request);
+    let since = since.map_or(view.now, |(_, since)| since);
+    since + FIRST_POSITION_WITHIN.min(view.settings.dynamic.retry_timeout)
 }
 
 /// A possible successor whose stream has just begun: it tells its position within moments.
@@ -93,7 +108,7 @@ pub fn hand_over(view: &View, to: MemberName, incarnation: Incarnation, why: &st
     let effects = vec![
         Effect::Checkpoint,
         Effect::Stop { mode: StopMode::Fast, within: bound.max(view.settings.times.ttl) },
-        Effect::AwaitReceived { candidate: to.clone(), within: view.settings.times.ttl },
+        Effect::AwaitReceived { candidate: to.clone(), within: view.settings.times.ttl.min(bound) },
         Effect::Offer { to, incarnation },
     ];
     Decision::act(reason, JobKind::HandOver, effects)
@@ -158,6 +173,9 @@ fn fitness(
     let Some(stream) = stream else {
         return Err(format!("{name} is not streaming"));
     };
+    if stream.flushed == Lsn::ZERO {
+        return Err(format!("{name} is connected and has not confirmed any position"));
+    }
     let lag = stream.flushed.bytes_behind(facts.position.lsn);
     let most = view.settings.dynamic.maximum_lag_on_failover;
     if lag > most {

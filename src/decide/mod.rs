@@ -8,10 +8,12 @@ mod election;
 mod following;
 mod gates;
 mod handover;
+mod ladder;
 mod leading;
 mod promotion;
 mod rejoin;
 mod seat;
+mod slots;
 mod stopping;
 mod upkeep;
 mod upstream;
@@ -20,7 +22,9 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
+pub use ladder::Ladder;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
+pub use slots::SlotMemory;
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
 };

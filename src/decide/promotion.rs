@@ -6,7 +6,7 @@ use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts, Versioned};
 use crate::values::LeaseDeadline;
 
 use super::decision::{Decision, Effect, Reason};
-use super::upkeep;
+use super::slots;
 use super::view::{JobKind, View};
 
 /// Takes the vacant seat on the strength of a ballot, and promotes.
@@ -59,7 +59,7 @@ fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {
     let known = Arc::new(Versioned { value: lineage, revision });
     let mut effects = vec![Effect::RecordIntent { known }];
     if view.settings.use_slots {
-        let wanted = upkeep::member_slots(view);
+        let wanted = slots::of_whoever_leads(view);
         effects.push(Effect::ArrangeSlots { wanted, unwanted: Vec::new() });
     }
     effects.push(Effect::Promote);

@@ -5,7 +5,8 @@ use crate::values::WalPosition;
 
 use super::decision::{Decision, Effect, Reason};
 use super::following::diverged;
-use super::view::{JobKind, Seat, Unfinished, Vacancy, View};
+use super::ladder::{self, Fallen};
+use super::view::{JobKind, Seat, Vacancy, View};
 use super::{bootstrap, promotion, upstream};
 
 /// Somebody else leads and the local server is down.
@@ -22,20 +23,30 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
     };
-    if control.state.was_standby() && !known_to_be_diverged(view, control) {
+    let on_its_way = control.state.was_standby() && !known_to_be_diverged(view, control);
+    if on_its_way
+        && let Some(decision) =
+            ladder::copy_anew(view, &leader).or_else(|| ladder::past_damage(view, control, &leader))
+    {
+        return decision;
+    }
+    if on_its_way {
         return start(view, leader, "start as a standby");
     }
     let lineage = cluster.lineage();
     if !promotion::is_settled(&lineage) {
         return Decision::wait(Reason::plain("stay down: the new leader is being promoted"));
     }
-    if control.state == ControlState::InProduction {
+    if matches!(control.state, ControlState::InProduction | ControlState::InRecovery) {
+        if let Some(decision) = ladder::past_damage(view, control, &leader) {
+            return decision;
+        }
         let reason = Reason::plain("recover the crashed server before it rejoins");
         return Decision::act(reason, JobKind::Rewind, vec![Effect::Kill, Effect::RecoverAlone]);
     }
     match diverged(lineage.standing(end(control))) {
         None => start(view, leader, "start the former primary as a standby"),
-        Some(why) => rewind(view, control, leader, &why),
+        Some(why) => ladder::climb(view, &Fallen { why: &why, control: Some(control) }, leader),
     }
 }
 
@@ -45,7 +56,8 @@ fn known_to_be_diverged(view: &View, control: &Control) -> bool {
     promotion::is_settled(&lineage) && diverged(lineage.standing(end(control))).is_some()
 }
 
-fn end(control: &Control) -> WalPosition {
+/// Where a stopped server's log ends.
+pub fn end(control: &Control) -> WalPosition {
     WalPosition { timeline: control.timeline, lsn: control.end }
 }
 
@@ -56,48 +68,9 @@ fn start(view: &View, leader: Upstream, label: &'static str) -> Decision {
     Decision::act(reason, JobKind::Start, vec![Effect::Kill, Effect::Start { start_as, within }])
 }
 
-fn rewind(view: &View, control: &Control, leader: Upstream, why: &str) -> Decision {
-    let failed = view.memory.failure.as_ref().filter(|one| one.kind == JobKind::Rewind);
-    let may_remove = view.settings.remove_diverged
-        || failed.is_some() && view.settings.remove_after_failed_rewind;
-    if !view.settings.use_pg_rewind || !control.can_rewind {
-        if may_remove {
-            return bootstrap::remove_diverged(why);
-        }
-        let missing = if view.settings.use_pg_rewind {
-            "it has neither data checksums nor wal_log_hints"
-        } else {
-            "postgresql.use_pg_rewind is off"
-        };
-        let detail = format!("{why}, and it cannot be rewound: {missing}");
-        return Decision::wait(Reason::with("stay down: the data went another way", detail));
-    }
-    if failed.is_some() && view.settings.remove_after_failed_rewind {
-        return bootstrap::remove_diverged(why);
-    }
-    if let Some(reason) = leader_is_no_source_yet(view) {
-        return Decision::wait(reason);
-    }
-    let recover = matches!(control.state, ControlState::InRecovery | ControlState::InProduction);
-    let mut effects = vec![Effect::Kill];
-    if recover {
-        effects.push(Effect::RecoverAlone);
-    }
-    effects.extend([
-        Effect::Begin(Unfinished::Rewind),
-        Effect::Rewind(leader.clone()),
-        Effect::Finish,
-        Effect::Start {
-            start_as: StartAs::Standby(Some(leader)),
-            within: view.settings.start_within,
-        },
-    ]);
-    Decision::act(Reason::with("rewind", why), JobKind::Rewind, effects)
-}
-
 /// Before its checkpoint a new leader's control file still names the old timeline, and `pg_rewind`
 /// would say that nothing has to be done.
-fn leader_is_no_source_yet(view: &View) -> Option<Reason> {
+pub fn leader_is_no_source_yet(view: &View) -> Option<Reason> {
     let cluster = view.cluster();
     let baton = cluster.baton.as_ref()?;
     let leader = cluster.members.get(&baton.value.holder)?;
@@ -117,19 +90,10 @@ pub fn repeat_rewind(view: &View) -> Decision {
     if let Some(decision) = rest(view) {
         return decision;
     }
-    if view.settings.remove_after_failed_rewind {
-        return bootstrap::remove_diverged("its rewind broke off");
-    }
-    if let Some(reason) = leader_is_no_source_yet(view) {
-        return Decision::wait(reason);
-    }
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
     };
-    let start_as = StartAs::Standby(Some(leader.clone()));
-    let within = view.settings.start_within;
-    let effects = vec![Effect::Rewind(leader), Effect::Finish, Effect::Start { start_as, within }];
-    Decision::act(Reason::plain("repeat the rewind that broke off"), JobKind::Rewind, effects)
+    ladder::climb(view, &Fallen { why: "its rewind broke off", control: None }, leader)
 }
 
 /// Nobody leads and the local server is down: it comes up as a standby, and stands as one.
@@ -154,7 +118,8 @@ fn start_without_upstream(view: &View, label: &'static str) -> Decision {
     Decision::act(Reason::plain(label), JobKind::Start, effects)
 }
 
-fn rest(view: &View) -> Option<Decision> {
+/// The pause after a try that failed.
+pub fn rest(view: &View) -> Option<Decision> {
     let until =
         view.resting_until(JobKind::Start).or_else(|| view.resting_until(JobKind::Rewind))?;
     let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());

@@ -1,8 +1,9 @@
 //! The side work of a leader: slots, checkpoint, and the keys that Patroni's readers look at.
 
-use crate::cluster::{Initialize, Lineage, PrimaryFacts, StandbyFacts};
+use crate::cluster::{Initialize, Lineage, PrimaryFacts};
 
 use super::decision::Effect;
+use super::slots;
 use super::view::View;
 
 /// What is missing right now; empty while the last of it is still under way.
@@ -15,11 +16,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     if facts.checkpoint_timeline < facts.position.timeline {
         effects.push(Effect::Checkpoint);
     }
-    let missing: Vec<String> =
-        member_slots(view).into_iter().filter(|slot| !facts.slots.contains(slot)).collect();
-    if view.settings.use_slots && !missing.is_empty() {
-        effects.insert(0, Effect::ArrangeSlots { wanted: missing, unwanted: Vec::new() });
-    }
+    effects.splice(0..0, slots::of_a_leader(view, facts));
     if cluster.initialize.as_ref().map(|key| key.value) != Some(Initialize::Done(facts.system_id)) {
         effects.push(Effect::RepairInitialize(facts.system_id));
     }
@@ -30,31 +27,11 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         effects.push(Effect::WriteHistory);
     }
     if status_is_due(view, facts) {
-        effects.push(Effect::WriteStatus(facts.position.lsn));
+        let (positions, retained) = (slots::positions(view, facts), slots::retained(view));
+        let optime = facts.position.lsn;
+        effects.push(Effect::WriteStatus { optime, slots: positions, retained });
     }
     effects
-}
-
-/// What a former primary still has of its leading: members' slots, which nobody moves on any more, so
-/// that they would keep the log for ever. A successor makes its own before it is promoted.
-pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
-    if view.upkeep_running || !view.settings.use_slots || !facts.is_streaming() {
-        return Vec::new();
-    }
-    let members = member_slots(view);
-    let left: Vec<String> =
-        facts.slots.iter().filter(|slot| members.contains(slot)).cloned().collect();
-    if left.is_empty() {
-        return Vec::new();
-    }
-    vec![Effect::ArrangeSlots { wanted: Vec::new(), unwanted: left }]
-}
-
-/// The slots of all other members.
-pub fn member_slots(view: &View) -> Vec<String> {
-    let cluster = view.cluster();
-    let others = cluster.members.keys().filter(|name| **name != view.me.name);
-    others.map(|name| name.slot_name()).collect()
 }
 
 fn history_is_behind(lineage: &Lineage, view: &View) -> bool {
@@ -68,7 +45,11 @@ fn status_is_due(view: &View, facts: &PrimaryFacts) -> bool {
     match view.memory.status_written {
         None => true,
         Some((at, lsn)) => {
-            lsn != facts.position.lsn && view.now.since(at) >= view.settings.times.renewal_period
+            let cluster = view.cluster();
+            let is_told = lsn == facts.position.lsn
+                && cluster.slot_positions == slots::positions(view, facts)
+                && cluster.retained_slots == slots::retained(view);
+            !is_told && view.now.since(at) >= view.settings.times.renewal_period
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a standby is to get its log from.
 
-use crate::cluster::Upstream;
+use crate::cluster::{MemberState, Role, Upstream};
 
 use super::view::View;
 
@@ -12,6 +12,15 @@ pub fn of_leader(view: &View) -> Option<Upstream> {
     let (host, port) = host_and_port(url)?;
     let slot = view.settings.use_slots.then(|| view.me.name.slot_name());
     Some(Upstream { name: holder.clone(), host, port, slot })
+}
+
+/// Whether a leader says that it runs as a primary, and is not this node itself.
+pub fn serves(view: &View, leader: &Upstream) -> bool {
+    let runs =
+        view.cluster().members.get(&leader.name).is_some_and(|member| {
+            member.state == MemberState::Running && member.role == Role::Primary
+        });
+    runs && leader.name != view.me.name
 }
 
 /// `host:port`, as a standby's facts name its upstream.

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Ballot, Cluster, State};
-use crate::config::Dynamic;
+use super::ladder::Ladder;
+use super::slots::SlotMemory;
+use crate::cluster::{Ballot, Cluster, Loss, State};
+use crate::config::{DivergedData, Dynamic};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
 };
@@ -72,6 +74,15 @@ pub struct Settings {
     pub remove_diverged: bool,
     /// Whether a directory whose rewind failed may be removed and copied anew.
     pub remove_after_failed_rewind: bool,
+    /// What becomes of data that went another way and cannot be rewound, where neither is set.
+    pub diverged_data: DivergedData,
+    /// How many old data directories are kept aside.
+    pub keep_aside: u32,
+    /// How much log slots may keep, in bytes (`max_slot_wal_keep_size`, or our default where it is
+    /// without bound).
+    pub slots_may_keep: u64,
+    /// Whether a standby also gets its log through a `restore_command`.
+    pub has_archive: bool,
 }
 
 /// Who holds the leader's seat, as far as it could be read.
@@ -154,10 +165,16 @@ pub struct Memory {
     pub stop_asked: bool,
     /// What the leader found wrong with the pending request, by the request's revision: said once.
     pub request_tried: Option<(Revision, String)>,
+    /// The pending request, by its revision, and since when this node has known of it.
+    pub request_since: Option<(Revision, Monotonic)>,
     /// Since when the local standby has stood where the cluster's history does not go.
     pub diverged_since: Option<Monotonic>,
     /// When the leader last wrote down its position for Patroni's readers, and which.
     pub status_written: Option<(Monotonic, Lsn)>,
+    /// What was tried on the way back into the cluster.
+    pub ladder: Ladder,
+    /// What is known of slots whose members are gone.
+    pub slots: SlotMemory,
     /// The store's revision after this agent's last write: before the view shows it, the view does
     /// not show what was written.
     pub wrote: Revision,
@@ -208,6 +225,8 @@ pub struct Journal {
     pub promised: Term,
     /// A destructive step that was begun and not finished: the directory must not be started.
     pub unfinished: Option<Unfinished>,
+    /// What this node gave up of its own log, oldest first; written down before it is done.
+    pub losses: Vec<Loss>,
 }
 
 /// A step that leaves the data directory unusable until it is finished.
@@ -219,4 +238,6 @@ pub enum Unfinished {
     Copy,
     /// The directory is being rewound.
     Rewind,
+    /// The directory is being set aside.
+    SetAside,
 }

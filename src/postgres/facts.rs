@@ -7,6 +7,8 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::conninfo;
 use super::port::{Downstream, PrimaryFacts, Receiver, StandbyFacts};
+use super::slots::SlotRow;
+use crate::cluster::Slot;
 use crate::config::HostPort;
 use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
@@ -35,8 +37,11 @@ SELECT recovering,
       'replayed', replay_lsn::text, 'sync_state', sync_state, 'sync_priority', sync_priority)
       ORDER BY application_name, pid)::text
     FROM pg_stat_replication) AS downstreams,
-  (SELECT array_agg(slot_name::text ORDER BY slot_name) FROM pg_replication_slots
-    WHERE slot_type = 'physical') AS slots,
+  (SELECT json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'database', database,
+      'plugin', plugin, 'active', active, 'restart', restart_lsn::text,
+      'confirmed', confirmed_flush_lsn::text, 'status', wal_status,
+      'synced', to_jsonb(s) ->> 'synced') ORDER BY slot_name)::text
+    FROM pg_replication_slots s WHERE NOT temporary) AS slots,
   (SELECT json_agg(json_build_array(name, current_setting(name),
       coalesce((SELECT f.setting FROM pg_file_settings f WHERE f.name = s.name
         ORDER BY f.seqno DESC LIMIT 1), boot_val)) ORDER BY name)::text
@@ -184,8 +189,9 @@ fn standby(row: &Row, system_id: SystemId) -> Result<StandbyFacts, String> {
     })
 }
 
-fn slots(row: &Row) -> Result<Vec<String>, String> {
-    Ok(field::<Option<Vec<String>>>(row, "slots")?.unwrap_or_default())
+fn slots(row: &Row) -> Result<Vec<Slot>, String> {
+    let rows: Vec<SlotRow> = json(row, "slots")?;
+    rows.into_iter().map(SlotRow::into_slot).collect()
 }
 
 fn downstreams(row: &Row) -> Result<Vec<Downstream>, String> {

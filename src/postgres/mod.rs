@@ -1,5 +1,6 @@
 //! The local PostgreSQL server: the port through which the agent knows and moves it, and the real one.
 
+mod aside;
 mod callbacks;
 mod configuration;
 mod connection;
@@ -20,8 +21,10 @@ mod repair;
 mod replication_startup;
 mod server;
 mod server_log;
+mod slots;
 mod spawner;
 mod standby;
+mod upstream_log;
 mod watch;
 
 pub use callbacks::Event;

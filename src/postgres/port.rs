@@ -209,8 +209,8 @@ pub trait Server {
     /// When the server cannot be asked or does not finish in time.
     fn checkpoint(&self, within: Duration) -> impl Future<Output = Result<(), ServerError>>;
 
-    /// Creates the physical slots that are missing among `wanted`, and drops inactive ones among
-    /// `unwanted`.
+    /// Creates the physical slots that are missing among `wanted`, and drops inactive ones, of either
+    /// kind, among `unwanted`.
     ///
     /// # Errors
     /// When a statement fails.
@@ -219,6 +219,23 @@ pub trait Server {
         wanted: &[String],
         unwanted: &[String],
     ) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Makes a logical slot on a primary; with `failover` where the server knows that (17 and later).
+    ///
+    /// # Errors
+    /// When the server refuses, such as for `wal_level`.
+    fn make_logical_slot(
+        &self,
+        name: &str,
+        database: &str,
+        plugin: &str,
+    ) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Moves physical slots on, each to its position.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    fn advance_slots(&self, to: &[(String, Lsn)]) -> impl Future<Output = Result<(), ServerError>>;
 
     /// Brings a crashed data directory to a clean shutdown without letting anybody in (single-user
     /// mode, archiving off).
@@ -232,6 +249,34 @@ pub trait Server {
     /// # Errors
     /// When it fails: the directory may be unusable then, and must not be started.
     fn rewind(&self, source: &Upstream) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Makes sure that the data directory can be set aside, and that a copy finds room beside it and
+    /// the `keep` newest of what is kept so. Changes nothing.
+    ///
+    /// # Errors
+    /// [`ServerError::NotPossible`] says why not, and what to do.
+    fn check_aside(&self, keep: u32) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Renames the data directory of the stopped server, with `stamp` in its new name, which is
+    /// returned; removes all but the `keep` newest of what is kept so.
+    ///
+    /// # Errors
+    /// When it was not renamed.
+    fn set_aside(
+        &self,
+        stamp: &str,
+        keep: u32,
+    ) -> impl Future<Output = Result<String, ServerError>>;
+
+    /// Whether `upstream` still has the log from `from` on.
+    ///
+    /// # Errors
+    /// When that is not known.
+    fn has_log(
+        &self,
+        upstream: &Upstream,
+        from: WalPosition,
+    ) -> impl Future<Output = Result<bool, ServerError>>;
 
     /// Copies the data of `source` into the empty directory with `pg_basebackup`; reports progress.
     ///

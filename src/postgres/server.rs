@@ -21,10 +21,12 @@ use super::watch::Watch;
 use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, NodeConfig, Program};
 use crate::fence::Target;
-use crate::values::{SystemId, Timeline};
+use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
 /// The version that is assumed of a data directory that does not tell its own.
 const OLDEST_MAJOR: u32 = 13;
+/// How long another member's server may take to answer.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The server beside this agent.
 #[derive(Debug)]
@@ -277,12 +279,37 @@ impl Server for LocalServer {
         self.make_and_drop_slots(wanted, unwanted).await
     }
 
+    async fn make_logical_slot(
+        &self,
+        name: &str,
+        database: &str,
+        plugin: &str,
+    ) -> Result<(), ServerError> {
+        bounded("making a slot", ASK_WITHIN, self.make_logical(name, database, plugin)).await
+    }
+
+    async fn advance_slots(&self, to: &[(String, Lsn)]) -> Result<(), ServerError> {
+        bounded("moving slots", ASK_WITHIN, self.move_slots_on(to)).await
+    }
+
     async fn recover_alone(&self) -> Result<(), ServerError> {
         self.recover_in_single_user_mode().await
     }
 
     async fn rewind(&self, source: &Upstream) -> Result<(), ServerError> {
         self.run_rewind(source).await
+    }
+
+    async fn check_aside(&self, keep: u32) -> Result<(), ServerError> {
+        self.check_room_aside(keep).await
+    }
+
+    async fn set_aside(&self, stamp: &str, keep: u32) -> Result<String, ServerError> {
+        self.move_aside(stamp, keep).await
+    }
+
+    async fn has_log(&self, upstream: &Upstream, from: WalPosition) -> Result<bool, ServerError> {
+        bounded("asking for log", ASK_WITHIN, self.upstream_has_log(upstream, from)).await
     }
 
     async fn copy_from(

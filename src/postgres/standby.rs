@@ -147,28 +147,6 @@ impl LocalServer {
         })?;
         Ok(Promoted { timeline, switched_at: left.ended_at })
     }
-
-    pub(super) async fn make_and_drop_slots(
-        &self,
-        wanted: &[String],
-        unwanted: &[String],
-    ) -> Result<(), ServerError> {
-        if wanted.is_empty() && unwanted.is_empty() {
-            return Ok(());
-        }
-        let what = "the replication slots";
-        let session = self.session(what).await?;
-        let make = "SELECT pg_create_physical_replication_slot(name, true) \
-                    FROM unnest($1::text[]) AS name \
-                    WHERE name NOT IN (SELECT slot_name FROM pg_replication_slots)";
-        let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
-                    WHERE slot_name = ANY ($1::text[]) AND NOT active AND slot_type = 'physical'";
-        for (statement, names) in [(make, wanted), (drop, unwanted)] {
-            let done = session.client.execute(statement, &[&names]).await;
-            done.map_err(|source| ServerError::Query { what, source })?;
-        }
-        Ok(())
-    }
 }
 
 async fn standstill(session: &Session, what: &'static str) -> Result<Standstill, ServerError> {

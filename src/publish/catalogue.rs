@@ -132,6 +132,27 @@ pub const COPIED: Family = family(
     &[],
     "How much of the leader's data has been copied so far; 0 while no copy is made.",
 );
+/// What was given up.
+pub const GIVEN_UP: Family = family(
+    "pgbaton_given_up_wal_bytes",
+    Kind::Gauge,
+    &["step"],
+    "How much log of its own this node gave up when it last came back, by what became of it.",
+);
+/// What slots keep.
+pub const SLOT_KEEPS: Family = family(
+    "pgbaton_slot_wal_bytes",
+    Kind::Gauge,
+    &["slot"],
+    "How much log each replication slot of this node's server keeps.",
+);
+/// Which slots are of no use any more.
+pub const SLOT_AT_RISK: Family = family(
+    "pgbaton_slot_wal_at_risk",
+    Kind::Gauge,
+    &["slot", "status"],
+    "1 for each replication slot whose log is about to go (unreserved) or gone (lost).",
+);
 /// Who enforces the deadline.
 pub const FENCE: Family = family(
     "pgbaton_fence_info",
@@ -158,6 +179,9 @@ pub const OURS: &[Family] = &[
     TURN_AGE,
     JOB,
     COPIED,
+    GIVEN_UP,
+    SLOT_KEEPS,
+    SLOT_AT_RISK,
     TURN,
     WAKES,
     DECISIONS,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::cluster::{Cluster, Look, MemberState, Role, State};
+use crate::cluster::{Cluster, Look, Loss, MemberState, Role, State};
 use crate::config::Dynamic;
 use crate::decide::{JobKind, Reason};
 use crate::postgres::CopyProgress;
@@ -56,6 +56,8 @@ pub struct Status {
     pub system_id: Option<SystemId>,
     /// Whether the agent is stopping.
     pub stopping: bool,
+    /// What this node gave up of its own log when it came back, oldest first.
+    pub losses: Vec<Loss>,
 }
 
 /// A decision as it is shown.

@@ -11,7 +11,7 @@ use crate::support::wait::wait_until;
 
 /// A cluster whose first leader has written what nobody else has, and is down; another leads. Returns the
 /// former leader.
-fn diverged(plan: Plan) -> (Cluster, usize) {
+pub fn diverged(plan: Plan) -> (Cluster, usize) {
     let mut cluster = Cluster::start(plan);
     let former = cluster.wait_for_leader(START_BOUND);
     let server = cluster.nodes[former].postgresql();
@@ -71,6 +71,7 @@ fn a_diverged_primary_is_rewound_and_follows() {
 fn a_diverged_primary_that_may_not_be_rewound_stays_down_untouched() {
     let dcs = json!({ "postgresql": { "use_pg_rewind": false } });
     let (mut cluster, former) = diverged(Plan { dcs, ..Plan::default() });
+    cluster.nodes[former].config["pgbaton"] = json!({ "diverged_data": "stay_down" });
     let control = cluster.nodes[former].data_dir().join("global/pg_control");
     cluster.nodes[former].start();
     cluster.nodes[former].wait_for_log("stay down", BOUND);

@@ -150,10 +150,14 @@ async fn slots_are_made_once_and_only_idle_ones_are_dropped() {
     a.server.arrange_slots(&names, &[]).await.unwrap();
     a.server.arrange_slots(&[], &["b".to_owned(), "d".to_owned()]).await.unwrap();
     let State::Primary(facts) = a.look().await.state else { panic!("no primary") };
-    assert_eq!(facts.slots, ["b", "c"], "a standby streams from b");
+    assert_eq!(names_of(&facts.slots), ["b", "c"], "a standby streams from b");
     b.streams().await;
     // A standby that may lead soon has the members' slots before it is promoted.
     b.server.arrange_slots(&names, &[]).await.unwrap();
     let State::Standby(facts) = b.look().await.state else { panic!("no standby") };
-    assert_eq!(facts.slots, names);
+    assert_eq!(names_of(&facts.slots), names);
+}
+
+fn names_of(slots: &[pgbaton::cluster::Slot]) -> Vec<&str> {
+    slots.iter().map(|slot| slot.name.as_str()).collect()
 }

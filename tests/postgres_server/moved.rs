@@ -19,7 +19,8 @@ async fn a_standby_holds_the_end_of_a_clean_shutdown() {
     assert_eq!(facts.downstreams.len(), 1);
     assert_eq!(facts.downstreams[0].name, "b");
     assert_eq!(facts.downstreams[0].user, "replicator");
-    assert_eq!(facts.slots, ["b"]);
+    let names: Vec<_> = facts.slots.iter().map(|slot| slot.name.as_str()).collect();
+    assert_eq!(names, ["b"]);
 
     a.stop().await;
     let State::Down(control) = a.look().await.state else { panic!("it did not stop") };

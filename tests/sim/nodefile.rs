@@ -72,7 +72,7 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
         tags: Tags::from_map(&map(tags)).0,
         log: LogConfig::default(),
         ctl: CtlConfig::default(),
-        pgbaton: OwnConfig::default(),
+        pgbaton: OwnConfig { diverged_data: plan.diverged_data, ..OwnConfig::default() },
         source: Source::default(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pgbaton::config::DivergedData;
 use serde_json::Value;
 
 use crate::faults::{Fault, draw};
@@ -26,6 +27,8 @@ pub struct Plan {
     pub remove_diverged: bool,
     /// Whether a directory may be removed after a failed rewind.
     pub remove_after_failed_rewind: bool,
+    /// What becomes of diverged directories else.
+    pub diverged_data: DivergedData,
     /// One tag of each node, where it has one.
     pub tags: Vec<Option<(&'static str, Value)>>,
     /// Whether faults begin with the world, not only when it serves.
@@ -54,6 +57,12 @@ impl Plan {
             use_pg_rewind,
             remove_diverged: rng.chance(300),
             remove_after_failed_rewind: rng.chance(300),
+            diverged_data: *rng.pick(&[
+                DivergedData::Keep,
+                DivergedData::Keep,
+                DivergedData::Remove,
+                DivergedData::StayDown,
+            ]),
             tags,
             faults_from_the_start: rng.chance(120),
             faulty_for,

@@ -47,11 +47,19 @@ pub enum Sometimes {
     HolderSeenAlive,
     /// Backends went on acknowledging after their postmaster was gone.
     OrphansWrote,
+    /// A rewind did not find the log that it needs.
+    RewindWithoutLog,
+    /// Data was set aside.
+    SetAside,
+    /// Data that was whole was removed, to be copied anew.
+    WholeDataRemoved,
+    /// A standby's leader did not have the log any more that it needs.
+    LogWasGone,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 21] = [
+    pub const ALL: [Sometimes; 25] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -73,6 +81,10 @@ impl Sometimes {
         Sometimes::RequestRefused,
         Sometimes::HolderSeenAlive,
         Sometimes::OrphansWrote,
+        Sometimes::RewindWithoutLog,
+        Sometimes::SetAside,
+        Sometimes::WholeDataRemoved,
+        Sometimes::LogWasGone,
     ];
 }
 

@@ -31,6 +31,8 @@ pub struct Plan {
     /// Each node in a network namespace of its own, so that lines can be cut.
     pub in_namespaces: bool,
     pub etcd: EtcdSettings,
+    /// Whether `initdb` is told to make data checksums.
+    pub checksums: bool,
     /// Further keys of `bootstrap.dcs`.
     pub dcs: Value,
 }
@@ -46,6 +48,7 @@ impl Default for Plan {
             in_namespaces: false,
             // A ttl of three seconds is below what etcd's default of one second allows.
             etcd: EtcdSettings { timing_millis: Some((25, 250)), ..EtcdSettings::default() },
+            checksums: true,
             dcs: json!({}),
         }
     }
@@ -131,14 +134,21 @@ impl Cluster {
         });
         merge(&mut dcs, &self.plan.dcs);
         let (rest, postgresql) = (format!("{ip}:{REST_PORT}"), format!("{ip}:{POSTGRESQL_PORT}"));
+        let mut initdb = vec![
+            json!({ "encoding": "UTF8" }),
+            json!({ "locale": "C" }),
+            json!({ "auth": "scram-sha-256" }),
+        ];
+        if self.plan.checksums {
+            initdb.push(json!("data-checksums"));
+        }
         json!({
             "scope": "test", "name": name,
             "etcd3": { "hosts": self.etcd_hosts(), "protocol": self.etcd_protocol() },
             "restapi": { "listen": rest, "connect_address": rest },
             "bootstrap": {
                 "dcs": dcs,
-                "initdb": [{ "encoding": "UTF8" }, { "locale": "C" }, { "auth": "scram-sha-256" },
-                    "data-checksums"],
+                "initdb": initdb,
             },
             "postgresql": {
                 "listen": postgresql, "connect_address": postgresql,

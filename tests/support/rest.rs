@@ -219,6 +219,7 @@ fn base(state: State) -> Status {
         copy: None,
         system_id: Some(SystemId(7_476_500_000_000_000_001)),
         stopping: false,
+        losses: Vec::new(),
     }
 }
 

@@ -23,12 +23,12 @@ pub(super) const DYNAMIC: &[Known] = &[
     later("synchronous_node_count", Number(0)),
     later_so("failsafe_mode", Switch, "a primary steps down when the store is away"),
     later("check_timeline", Switch),
-    later("member_slots_ttl", Duration),
+    acted("member_slots_ttl", Duration),
     later("pause", Switch),
-    later("slots", Mapping),
-    later("permanent_slots", Mapping),
-    later("permanent_replication_slots", Mapping),
-    later("ignore_slots", Any),
+    acted("slots", Mapping),
+    acted("permanent_slots", Mapping),
+    acted("permanent_replication_slots", Mapping),
+    acted("ignore_slots", Any),
     acted("standby_cluster", Section),
 ];
 

@@ -157,4 +157,9 @@ const NO_CITUS: &str = "pgbaton cannot run a Citus cluster yet";
 pub(super) const CITUS: &[Known] =
     &[other("group", INT, Refused(NO_CITUS)), other("database", Text, Refused(NO_CITUS))];
 
-pub(super) const OWN: &[Known] = &[acted("state_dir", Path), later("fence", Any)];
+pub(super) const OWN: &[Known] = &[
+    acted("state_dir", Path),
+    later("fence", Any),
+    acted("diverged_data", OneOf(&crate::config::DivergedData::WORDS)),
+    acted("keep_aside", Int(1, 100)),
+];

@@ -2,10 +2,12 @@
 //! left out and named in a warning. What the keys mean is not known here.
 
 mod json;
+mod losses;
 mod member;
 mod ours;
 mod patroni;
 
+pub use losses::{losses, read_losses};
 pub use member::{member, replication_state_text, role_text, state_text};
 pub use ours::{baton, claim, guard, lineage, outcome, presence};
 pub use patroni::{config, failsafe, history, initialize, leader, request, status, sync};
@@ -13,7 +15,6 @@ pub use patroni::{config, failsafe, history, initialize, leader, request, status
 use super::keys::{Key, OPTIME_LEADER, STATUS};
 use super::{RawSnapshot, RawValue};
 use crate::cluster::{Cluster, SyncState, Versioned};
-use crate::values::Lsn;
 
 /// Reads every key below the prefix. The warnings say which key was unusable or odd, and why.
 pub fn decode(snapshot: &RawSnapshot) -> (Cluster, Vec<String>) {
@@ -24,7 +25,10 @@ pub fn decode(snapshot: &RawSnapshot) -> (Cluster, Vec<String>) {
     for (key, raw) in &snapshot.keys {
         reader.read(key, raw);
     }
-    reader.cluster.optime = reader.optime(snapshot);
+    let status = reader.status(snapshot).unwrap_or_default();
+    reader.cluster.optime = status.optime;
+    reader.cluster.slot_positions = status.slots;
+    reader.cluster.retained_slots = status.retained;
     (reader.cluster, reader.warnings)
 }
 
@@ -67,15 +71,20 @@ impl Reader {
                     self.cluster.presences.insert(name.into(), presence);
                 }
             }
+            Key::Losses(name) => {
+                if let Some(losses) = self.note(key, losses::read_losses(bytes)) {
+                    self.cluster.losses.insert(name.into(), losses);
+                }
+            }
             Key::Status | Key::OptimeLeader | Key::Foreign => {}
         }
     }
 
     /// The leader's position; the older key counts only where the newer is missing.
-    fn optime(&mut self, snapshot: &RawSnapshot) -> Option<Lsn> {
+    fn status(&mut self, snapshot: &RawSnapshot) -> Option<patroni::StatusRead> {
         let key = if snapshot.keys.contains_key(STATUS) { STATUS } else { OPTIME_LEADER };
         let raw = snapshot.keys.get(key)?;
-        self.note(key, patroni::read_status(&raw.value)).flatten()
+        self.note(key, patroni::read_status(&raw.value))
     }
 
     /// What cannot be read means "not active", as in Patroni, and can be replaced.
@@ -127,6 +136,7 @@ mod tests {
         keys::OUTCOME,
         "members/a",
         "agents/a",
+        "losses/a",
         "unknown",
     ];
 

@@ -57,27 +57,61 @@ pub(super) fn read_config(bytes: &[u8]) -> Result<Value, String> {
     }
 }
 
-/// Spells the `status` key.
-pub fn status(optime: Lsn) -> Bytes {
+/// Spells the `status` key; slots are left out where there are none.
+pub fn status(optime: Lsn, slots: &BTreeMap<String, Lsn>, retained: &[String]) -> Bytes {
     #[derive(Serialize)]
-    struct Status {
+    struct Status<'a> {
         optime: u64,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        slots: BTreeMap<&'a str, u64>,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        retain_slots: &'a [String],
     }
-    json::to_bytes(&Status { optime: optime.0 })
+    let slots = slots.iter().map(|(name, lsn)| (name.as_str(), lsn.0)).collect();
+    json::to_bytes(&Status { optime: optime.0, slots, retain_slots: retained })
 }
 
-/// Reads `status`, which was a bare number once, and `optime/leader`, which is one.
-pub(super) fn read_status(bytes: &[u8]) -> Result<Option<Lsn>, String> {
+/// What the `status` key says.
+#[derive(Debug, Default)]
+pub(super) struct StatusRead {
+    pub optime: Option<Lsn>,
+    pub slots: BTreeMap<String, Lsn>,
+    pub retained: Vec<String>,
+}
+
+/// Reads `status`, which was a bare number once, and `optime/leader`, which is one. The slots may be
+/// JSON in a text; what is none of theirs is left out.
+pub(super) fn read_status(bytes: &[u8]) -> Result<StatusRead, String> {
     let value = json::any(bytes)?;
+    let mut read = StatusRead::default();
     let optime = match &value {
-        Value::Object(fields) => fields.get("optime").unwrap_or(&Value::Null),
+        Value::Object(fields) => {
+            let unfolded = |name: &str| match fields.get(name) {
+                Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+                Some(other) => other.clone(),
+                None => Value::Null,
+            };
+            if let Value::Object(slots) = unfolded("slots") {
+                let slots = slots.into_iter();
+                read.slots =
+                    slots.filter_map(|(name, lsn)| Some((name, Lsn(lsn.as_u64()?)))).collect();
+            }
+            if let Value::Array(names) = unfolded("retain_slots") {
+                read.retained = names.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            }
+            fields.get("optime").unwrap_or(&Value::Null)
+        }
         other => other,
     };
-    match optime {
-        Value::Null => Ok(None),
-        Value::Number(number) if number.as_u64().is_some() => Ok(number.as_u64().map(Lsn)),
-        other => Err(format!("its position is {}, not a whole number", json::type_name(other))),
-    }
+    read.optime = match optime {
+        Value::Null => None,
+        Value::Number(number) if number.as_u64().is_some() => number.as_u64().map(Lsn),
+        other => {
+            let found = json::type_name(other);
+            return Err(format!("its position is {found}, not a whole number"));
+        }
+    };
+    Ok(read)
 }
 
 /// Spells the `failover` key; no request is written as `{}`, the key is never deleted.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::view::{Failure, Journal, Memory};
-use super::super::{Job, JobKind, Me, Seat, Settings, Unfinished, View};
+use super::super::{Job, JobKind, Ladder, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
-    Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver, Refusal,
-    Request, Role, StandbyFacts, State, Versioned, Vote,
+    Loss, Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver,
+    Refusal, Request, Role, Slot, StandbyFacts, State, Versioned, Vote,
 };
-use crate::config::Dynamic;
+use crate::config::{DivergedData, Dynamic, PermanentSlot, SlotMatcher};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, SystemId, Term,
     Timeline, WalPosition,
@@ -109,6 +109,10 @@ pub fn view(name: &str) -> View {
             use_slots: true,
             remove_diverged: false,
             remove_after_failed_rewind: false,
+            diverged_data: DivergedData::Keep,
+            keep_aside: 1,
+            slots_may_keep: 8 << 30,
+            has_archive: false,
         }),
         cluster: Some(Arc::new(cluster())),
         seat: Seat::Unknown,
@@ -233,6 +237,12 @@ impl View {
         })
     }
 
+    /// This node has known of the pending request for so many seconds.
+    pub fn request_known_for(mut self, seconds: u64) -> Self {
+        self.memory.request_since = Some((Revision(31), NOW - Duration::from_secs(seconds)));
+        self
+    }
+
     fn server(mut self, state: State) -> Self {
         self.server = Arc::new(state);
         self
@@ -302,8 +312,56 @@ impl View {
         })
     }
 
+    /// Without a stream.
+    pub fn cut_off(self) -> Self {
+        self.standby_facts(|facts| facts.receiver = None)
+    }
+
     pub fn slots(self, slots: &[&str]) -> Self {
-        self.standby_facts(|facts| facts.slots = slots.iter().map(|&slot| slot.into()).collect())
+        self.standby_facts(|facts| {
+            facts.slots = slots.iter().map(|&slot| Slot::physical(slot)).collect()
+        })
+    }
+
+    /// The server has these slots.
+    pub fn with_slots(self, slots: Vec<Slot>) -> Self {
+        let mut state = (*self.server).clone();
+        match &mut state {
+            State::Primary(facts) => facts.slots = slots,
+            State::Standby(facts) => facts.slots = slots,
+            _ => panic!("no server that runs"),
+        }
+        self.server(state)
+    }
+
+    /// A member was here so many seconds ago, and is not any more.
+    pub fn member_slot_seen(mut self, name: &str, seconds: u64) -> Self {
+        let mut cluster = Cluster::default();
+        cluster.members.insert(name.into(), member(name, Role::Replica));
+        let at = Monotonic::from_boot(Duration::from_secs(50_000));
+        let now = at + Duration::from_secs(seconds);
+        self.memory.slots.observe(at, &self.me.name, Some(&cluster));
+        if let Seat::Mine(until) = self.seat {
+            let left = until.left(self.now);
+            self.seat = Seat::Mine(LeaseDeadline::at(now + left));
+        }
+        self.now = now;
+        self
+    }
+
+    pub fn permanent(self, slot: PermanentSlot) -> Self {
+        self.with_settings(|settings| settings.dynamic.slots.push(slot))
+    }
+
+    pub fn ignoring(self, matcher: SlotMatcher) -> Self {
+        self.with_settings(|settings| settings.dynamic.ignore_slots.push(matcher))
+    }
+
+    /// The leader says that this slot's consumer is there.
+    pub fn consumer(self, slot: &str, lsn: u64) -> Self {
+        self.with_cluster(|cluster| {
+            cluster.slot_positions.insert(slot.to_owned(), Lsn(lsn));
+        })
     }
 
     pub fn ttl_of_holder(self, seconds: u64) -> Self {
@@ -335,6 +393,35 @@ impl View {
 
     pub fn without_rewind(self) -> Self {
         self.with_settings(|settings| settings.use_pg_rewind = false)
+    }
+
+    pub fn diverged_data(self, what: DivergedData) -> Self {
+        self.with_settings(|settings| settings.diverged_data = what)
+    }
+
+    pub fn remove_after_failed_rewind(self) -> Self {
+        self.with_settings(|settings| settings.remove_after_failed_rewind = true)
+    }
+
+    pub fn with_archive(self) -> Self {
+        self.with_settings(|settings| settings.has_archive = true)
+    }
+
+    /// What was tried on the way back.
+    pub fn tried(mut self, change: impl FnOnce(&mut Ladder)) -> Self {
+        change(&mut self.memory.ladder);
+        self
+    }
+
+    /// The standby has stood here, without a stream, for so many seconds.
+    pub fn stuck_for(mut self, seconds: u64, at: WalPosition) -> Self {
+        self.memory.ladder.stuck = Some((at, NOW - Duration::from_secs(seconds)));
+        self
+    }
+
+    pub fn lost(mut self, loss: Loss) -> Self {
+        self.journal.losses.push(loss);
+        self
     }
 
     pub fn primary_start_timeout(self, seconds: u64) -> Self {

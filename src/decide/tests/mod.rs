@@ -1,7 +1,9 @@
 //! Rules of the table, row by row, through one helper.
 
 mod fixtures;
+mod ladder;
 mod returning;
+mod slots;
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use super::*;
 use crate::cluster::{
     BatonState, ControlState, Initialize, Refusal, Request, Role, StartAs, StopMode,
 };
+use crate::config::DivergedData;
 use crate::values::{Revision, Term};
 use fixtures::{after, view};
 
@@ -91,7 +94,7 @@ fn an_unfinished_rewind_is_repeated_and_nothing_else() {
     let view =
         view("b").down(ControlState::ShutDown, 1, 100).held_by("a").unfinished(Unfinished::Rewind);
     let effects = check(&view, "repeat the rewind that broke off");
-    assert!(matches!(effects[0], Effect::Rewind(_)));
+    assert!(matches!(effects[..2], [Effect::Kill, Effect::Rewind(_)]));
     let vacant = view.seat(Seat::Vacant(Vacancy::Silent));
     assert_eq!(check(&vacant, "stay down: a rewind has to be repeated, with a leader"), []);
 }
@@ -213,7 +216,8 @@ fn a_former_primary_past_the_fork_is_rewound_after_the_leaders_checkpoint() {
     let waits = view.clone().awaiting_checkpoint("a");
     let expected = "wait for the new leader's checkpoint before rewinding: a";
     assert_eq!(check(&waits, expected), []);
-    let expected = "rewind: it is past the point 0/64 where its timeline was left";
+    let expected = "rewind: it is past the point 0/64 where its timeline was left; 1 bytes of log \
+                    of its own, up to 0/65";
     let effects = check(&view, expected);
     let begin = effects.iter().position(|e| *e == Effect::Begin(Unfinished::Rewind)).unwrap();
     let rewind = effects.iter().position(|e| matches!(e, Effect::Rewind(_))).unwrap();
@@ -226,9 +230,11 @@ fn what_cannot_be_rewound_stays_down_untouched() {
         .down(ControlState::ShutDown, 1, 101)
         .held_by("a")
         .done("a", 3, 2, 100)
-        .without_rewind();
+        .without_rewind()
+        .diverged_data(DivergedData::StayDown);
     let expected = "stay down: the data went another way: it is past the point 0/64 where its \
-                    timeline was left, and it cannot be rewound: postgresql.use_pg_rewind is off";
+                    timeline was left, and it cannot be rewound: postgresql.use_pg_rewind is off; \
+                    set pgbaton.diverged_data to keep to have it set aside and copied anew";
     assert_eq!(check(&view, expected), []);
 }
 

@@ -45,3 +45,18 @@ fn a_stream_that_has_just_begun_is_waited_for_before_a_switchover() {
     let expected = "hand over: wait until it says how far it is: b";
     assert_eq!(check(&view, expected), []);
 }
+
+#[test]
+fn a_candidate_that_never_confirms_a_position_is_not_waited_for_without_end() {
+    let request =
+        Request { leader: Some("a".into()), candidate: Some("b".into()), scheduled_at: None };
+    let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 0).asked(request);
+    let waiting = view.clone().request_known_for(4);
+    check(&waiting, "hand over: wait until it says how far it is: b");
+    let effects = check(
+        &view.request_known_for(5),
+        "refuse to hand over: b is connected and has not confirmed any position",
+    );
+    let [Effect::AnswerRequest(outcome)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert!(!outcome.done && outcome.request == Revision(31));
+}

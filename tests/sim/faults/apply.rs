@@ -39,6 +39,12 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::FreezeNode => world.hosts[node].gate.close(),
         What::StickLoop => world.hosts[node].loop_gate.close(),
         What::StopAgent => world.hosts[node].call(Call::Stop),
+        What::RecycleLog => {
+            if let Some(data) = world.hosts[node].pg.borrow_mut().data_mut() {
+                data.oldest = data.at.lsn;
+            }
+        }
+        What::BreakRewinds => world.hosts[node].pg.borrow_mut().breaks_rewinds = true,
         What::StallDisk => world.hosts[node].pg.borrow_mut().stalled = true,
         What::HangServer => world.hosts[node].pg.borrow_mut().hung = true,
         What::SlowServer => {
@@ -169,6 +175,7 @@ pub fn end(world: &Rc<World>, one: &Underway) {
             pg.stalled = false;
             pg.lingering = false;
         }
+        What::BreakRewinds => host.pg.borrow_mut().breaks_rewinds = false,
         What::HangServer => host.pg.borrow_mut().hung = false,
         What::SlowServer => host.pg.borrow_mut().slow = Duration::ZERO,
         What::SlowReplay => host.pg.borrow_mut().replay_step = USUAL_REPLAY_STEP,
@@ -185,6 +192,7 @@ pub fn end(world: &Rc<World>, one: &Underway) {
         | What::Failover
         | What::ChangeTtl
         | What::ShortestTtl
+        | What::RecycleLog
         | What::HangWatches
         | What::CutWatches => {}
         _ => mend(world, one.node),
@@ -261,6 +269,8 @@ fn told(what: What) -> &'static str {
         What::Compact => "FAULT: the store compacts",
         What::Switchover => "somebody asks for a switchover",
         What::Failover => "somebody asks for a failover",
+        What::RecycleLog => "FAULT: its old log is gone",
+        What::BreakRewinds => "FAULT: its rewinds break off",
         What::ChangeTtl | What::ShortestTtl => "somebody changes the ttl",
     }
 }
@@ -275,6 +285,7 @@ fn over(what: What) -> &'static str {
         | What::Switchover
         | What::Failover
         | What::ChangeTtl
+        | What::RecycleLog
         | What::ShortestTtl => "over",
         _ => "over: mended",
     }

@@ -96,10 +96,14 @@ pub enum What {
     ChangeTtl,
     /// Somebody makes the `ttl` as short as it can be.
     ShortestTtl,
+    /// The node's server keeps no log but the newest.
+    RecycleLog,
+    /// Rewinds of the node's server break off half-way.
+    BreakRewinds,
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 28] = [
+const WEIGHTS: [(What, u64); 30] = [
     (What::KillNode, 12),
     (What::CrashPostmaster, 8),
     (What::FreezeNode, 8),
@@ -128,6 +132,8 @@ const WEIGHTS: [(What, u64); 28] = [
     (What::Switchover, 10),
     (What::Failover, 3),
     (What::ChangeTtl, 3),
+    (What::RecycleLog, 3),
+    (What::BreakRewinds, 3),
 ];
 
 /// Draws the faults of a world.

@@ -91,6 +91,24 @@ const REWIND_CUT_SHORT: &[Step] = &[
     (What::KillNode, Any, (60, 160), (30, 200)),
 ];
 
+/// A rewind that breaks off each time it is tried.
+const REWINDS_BREAK: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (60, 100)),
+    (What::BreakRewinds, Same, (0, 20), (300, 500)),
+    (What::KillNode, Same, (20, 60), (110, 160)),
+];
+/// A standby that is away for so long that its log is gone when it comes back.
+const LOG_RECYCLED: &[Step] = &[
+    (What::CutReplication, Other, (10, 60), (60, 120)),
+    (What::RecycleLog, Leader, (30, 60), (10, 20)),
+];
+/// A former primary that comes back when the log it would be rewound with is gone.
+const REWIND_WITHOUT_LOG: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (60, 100)),
+    (What::KillNode, Same, (20, 60), (150, 200)),
+    (What::RecycleLog, Leader, (110, 140), (10, 20)),
+];
+
 /// The one with the most log on a timeline that was left, and the others, start all at once.
 const EVERYBODY_BACK: &[Step] = &[
     (What::CutReplication, Leader, (10, 60), (100, 150)),
@@ -105,7 +123,7 @@ const ANOTHER_TTL: &[Step] = &[
     (What::ChangeTtl, Any, (0, 60), (10, 20)),
 ];
 
-const THEMES: [&[Step]; 15] = [
+const THEMES: [&[Step]; 18] = [
     EVERYBODY_BACK,
     ANOTHER_TTL,
     LATE_AND_STUCK,
@@ -121,6 +139,9 @@ const THEMES: [&[Step]; 15] = [
     BLIND_HANDOVER,
     COMPACTED,
     REWIND_CUT_SHORT,
+    REWINDS_BREAK,
+    LOG_RECYCLED,
+    REWIND_WITHOUT_LOG,
 ];
 
 /// One theme, with its times drawn.

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use pgbaton::config::DivergedData;
+
 use crate::faults::{Fault, Target, What};
 use crate::life::live_by;
 use crate::plan::Plan;
@@ -68,6 +70,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
         use_pg_rewind: true,
         remove_diverged: false,
         remove_after_failed_rewind: false,
+        diverged_data: DivergedData::Keep,
         tags: vec![None, None, None],
         faults_from_the_start: false,
         faulty_for: Duration::from_secs(8),

@@ -1,6 +1,7 @@
 //! Once the faults are over: one writable primary, everybody else streams from it on its timeline;
 //! except who stays down because its settings say so.
 
+use pgbaton::config::DivergedData;
 use pgbaton::values::Clock;
 
 use crate::postgres::Process;
@@ -45,6 +46,7 @@ pub fn missing(world: &World) -> Result<(), String> {
 fn may_stay_down(world: &World, node: usize) -> bool {
     let life = world.hosts[node].life.borrow();
     let Some(published) = &life.published else { return false };
-    let told = !world.plan.use_pg_rewind && !world.plan.remove_diverged;
+    let plan = &world.plan;
+    let told = plan.diverged_data == DivergedData::StayDown && !plan.remove_diverged;
     told && published.get().decision.reason.label == "stay down: the data went another way"
 }

@@ -4,11 +4,13 @@ mod async_loss_within_bound;
 pub mod convergence;
 mod demoted_before_deadline;
 mod lease_before_promotion;
+mod nothing_destroyed_silently;
 mod one_primary_answers;
 mod one_writer;
 mod promise_is_kept;
 mod race_after_silence;
 mod rewinding_never_serves;
+mod slots_of_members_are_kept;
 mod term_guarded_writes;
 mod terms_rise;
 
@@ -28,6 +30,8 @@ pub const EQUAL_TIMELINE: &str = "equal_timeline_equal_history";
 pub const REWINDING: &str = rewinding_never_serves::NAME;
 /// After the faults are over, the cluster serves again.
 pub const CONVERGENCE: &str = "convergence";
+
+pub use nothing_destroyed_silently::Deed;
 
 type Check = Result<(), String>;
 
@@ -91,6 +95,18 @@ pub fn written(world: &World, author: Author, txn: &Txn, guard: Option<&Bytes>) 
 pub fn baton_changed(world: &World, before: Option<Term>) {
     hold(world, terms_rise::NAME, terms_rise::check(world, before));
     terms_rise::count(world, before);
+}
+
+/// Something is about to be done to a data directory that cannot be undone.
+pub fn destroys(world: &World, node: usize, deed: Deed) {
+    let check = nothing_destroyed_silently::check(world, node, deed);
+    hold(world, nothing_destroyed_silently::NAME, check);
+}
+
+/// A primary is about to drop slots.
+pub fn drops_slots(world: &World, node: usize, slots: &[String]) {
+    let check = slots_of_members_are_kept::check(world, node, slots);
+    hold(world, slots_of_members_are_kept::NAME, check);
 }
 
 /// Looked at in every step of time.

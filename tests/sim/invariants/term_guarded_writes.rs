@@ -18,7 +18,7 @@ pub fn check(world: &World, author: Author, txn: &Txn, guard: Option<&Bytes>) ->
             Op::Put(key, value, _) => (key.as_str(), Some(value)),
             Op::Delete(key) => (key.as_str(), None),
         };
-        let own = key.starts_with("members/") || key.starts_with("agents/");
+        let own = ["members/", "agents/", "losses/"].iter().any(|prefix| key.starts_with(prefix));
         let claim = key == keys::CLAIM
             || key == keys::INITIALIZE
                 && value.is_none_or(|value| *value == codec::initialize(Initialize::Claimed));

@@ -1,7 +1,7 @@
 //! What a look at a server finds.
 
 use pgbaton::cluster::{
-    Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, State,
+    Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, Slot, StandbyFacts, State,
 };
 
 use super::{Content, Data, Process};
@@ -32,7 +32,7 @@ fn state(world: &World, node: usize) -> State {
             checkpoint_timeline: data.checkpoint_timeline,
             ancestors: world.wal.borrow().branch(data.at).ancestors.clone(),
             downstreams: downstreams(world, node),
-            slots: data.slots.iter().cloned().collect(),
+            slots: slots(data),
         }),
         Process::Standby => {
             let wal = world.wal.borrow();
@@ -52,7 +52,7 @@ fn state(world: &World, node: usize) -> State {
                 ancestors: wal.branch(data.at).ancestors.clone(),
                 upstream: upstream.map(|one| format!("{}:{}", one.host, one.port)),
                 downstreams: Vec::new(),
-                slots: data.slots.iter().cloned().collect(),
+                slots: slots(data),
             })
         }
     }
@@ -79,6 +79,10 @@ fn control(world: &World, data: &Data) -> Control {
         ancestors: own.copied().collect(),
         can_rewind: true,
     }
+}
+
+fn slots(data: &Data) -> Vec<Slot> {
+    data.slots.iter().map(|name| Slot::physical(name.as_str())).collect()
 }
 
 fn downstreams(world: &World, node: usize) -> Vec<Downstream> {

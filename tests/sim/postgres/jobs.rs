@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pgbaton::cluster::{ControlState, StopMode, Upstream};
 use pgbaton::postgres::ServerError;
-use pgbaton::values::{SystemId, Timeline};
+use pgbaton::values::{SystemId, Timeline, WalPosition};
 use tokio::time::sleep;
 
 use super::server::{SimServer, not_possible};
 use super::{Content, Data, Process, kill_everything, node_of};
+use crate::invariants::{self, Deed};
 use crate::sometimes::Sometimes;
 
 pub async fn initialize(server: &SimServer) -> Result<SystemId, ServerError> {
@@ -30,6 +31,7 @@ pub async fn initialize(server: &SimServer) -> Result<SystemId, ServerError> {
         checkpoint_timeline: Timeline::FIRST,
         redo: at.lsn,
         histories: [1].into(),
+        oldest: at.lsn,
         upstream: None,
         slots: Default::default(),
     });
@@ -73,13 +75,16 @@ pub async fn copy(server: &SimServer, source: &Upstream) -> Result<(), ServerErr
         return Err(not_possible("the directory is not empty"));
     }
     source_of(server, source)?;
+    invariants::destroys(&server.world, server.node, Deed::Copy);
     server.pg().content = Content::Partial("a copy", None);
     let takes = server.world.rng.millis(100, 800) + server.pg().slow;
     match transfer(server, source, takes).await {
         Ok(data) => {
             server.world.note(server.node, "has a copy", [0, 0]);
+            let oldest = data.at.lsn;
             server.pg().content = Content::Whole(Data {
                 control: ControlState::InRecovery,
+                oldest,
                 histories: server
                     .world
                     .wal
@@ -123,6 +128,11 @@ pub async fn recover_alone(server: &SimServer) -> Result<(), ServerError> {
     Ok(())
 }
 
+fn program_failed(said: &str) -> ServerError {
+    let (program, status) = ("pg_rewind".to_owned(), "exit status: 1".to_owned());
+    ServerError::Program { program, status, stderr: said.to_owned() }
+}
+
 pub async fn rewind(server: &SimServer, source: &Upstream) -> Result<(), ServerError> {
     server.disk().await;
     if server.pg().process != Process::Off {
@@ -143,9 +153,19 @@ pub async fn rewind(server: &SimServer, source: &Upstream) -> Result<(), ServerE
         server.world.note(server.node, "no rewind required", [0, 0]);
         return Ok(());
     }
+    let forked = server.world.wal.borrow().common(mine.at, theirs.at);
+    if forked.is_some_and(|lsn| lsn < mine.oldest || lsn < theirs.oldest) {
+        server.world.sometimes(Sometimes::RewindWithoutLog);
+        return Err(program_failed("could not find previous WAL record"));
+    }
+    invariants::destroys(&server.world, server.node, Deed::Rewind);
     server.pg().content = Content::Partial("a rewind", Some(mine));
     let takes = server.world.rng.millis(100, 600) + server.pg().slow;
     let theirs = transfer(server, source, takes).await?;
+    if server.pg().breaks_rewinds {
+        server.world.note(server.node, "its rewind breaks off", [0, 0]);
+        return Err(program_failed("could not write file"));
+    }
     server.world.note(server.node, "was rewound", [0, 0]);
     server.world.sometimes(Sometimes::Rewound);
     if repeated {
@@ -158,6 +178,30 @@ pub async fn rewind(server: &SimServer, source: &Upstream) -> Result<(), ServerE
         ..theirs
     });
     Ok(())
+}
+
+pub async fn set_aside(server: &SimServer) -> Result<String, ServerError> {
+    server.disk().await;
+    if server.pg().process != Process::Off {
+        return Err(not_possible("a server runs on the directory"));
+    }
+    invariants::destroys(&server.world, server.node, Deed::SetAside);
+    server.world.note(server.node, "its data is set aside", [0, 0]);
+    server.world.sometimes(Sometimes::SetAside);
+    server.pg().content = Content::Empty;
+    Ok("aside".to_owned())
+}
+
+pub fn has_log(
+    server: &SimServer,
+    upstream: &Upstream,
+    from: WalPosition,
+) -> Result<bool, ServerError> {
+    let has = source_of(server, upstream)?.oldest <= from.lsn;
+    if !has {
+        server.world.sometimes(Sometimes::LogWasGone);
+    }
+    Ok(has)
 }
 
 pub fn begin_stop(server: &SimServer, mode: StopMode) {

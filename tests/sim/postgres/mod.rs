@@ -46,6 +46,8 @@ pub struct Data {
     pub redo: Lsn,
     /// The timelines it has history files of, planted ones included.
     pub histories: BTreeSet<u32>,
+    /// Where the log begins that is still on this disk.
+    pub oldest: Lsn,
     /// Where it streams from, by its configuration.
     pub upstream: Option<Upstream>,
     /// Its slots.
@@ -119,6 +121,8 @@ pub struct Pg {
     pub stalled: bool,
     /// Whether the server does not answer.
     pub hung: bool,
+    /// Whether a rewind of this server breaks off half-way.
+    pub breaks_rewinds: bool,
     /// How much longer starts, stops and promotions take.
     pub slow: Duration,
     /// When everything is killed, by this node's clock.
@@ -143,6 +147,7 @@ impl Default for Pg {
             replay_step: USUAL_REPLAY_STEP,
             stalled: false,
             hung: false,
+            breaks_rewinds: false,
             slow: Duration::ZERO,
             fence: None,
             exits: Rc::new(Notify::new()),

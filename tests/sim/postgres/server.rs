@@ -6,13 +6,14 @@ use std::time::Duration;
 use pgbaton::cluster::{Look, StartAs, State, StopMode, Upstream};
 use pgbaton::config::EffectivePostgresql;
 use pgbaton::postgres::{CopyProgress, Killed, Promoted, Server, ServerError, Settled};
-use pgbaton::values::{SystemId, Timeline};
+use pgbaton::values::{Lsn, SystemId, Timeline, WalPosition};
 use tokio::time::sleep;
 
 use super::physics::start_takes;
 use super::{Content, Process, facts, jobs, kill_everything};
 use crate::gate::POLLS_MAX;
-use crate::invariants;
+use crate::invariants::{self, Deed};
+use crate::sometimes::Sometimes;
 use crate::world::World;
 
 /// The server beside one agent.
@@ -116,7 +117,11 @@ impl Server for SimServer {
         if self.pg().process != Process::Off {
             return Err(not_possible("a server runs on the directory"));
         }
+        invariants::destroys(&self.world, self.node, Deed::Remove);
         self.world.note(self.node, "its data is removed", [0, 0]);
+        if self.pg().data().is_some() {
+            self.world.sometimes(Sometimes::WholeDataRemoved);
+        }
         self.pg().content = Content::Empty;
         Ok(())
     }
@@ -275,10 +280,22 @@ impl Server for SimServer {
         unwanted: &[String],
     ) -> Result<(), ServerError> {
         self.disk().await;
+        if matches!(self.pg().process, Process::Primary { .. }) {
+            invariants::drops_slots(&self.world, self.node, unwanted);
+        }
         let mut pg = self.pg();
         let Some(data) = pg.data_mut() else { return Err(not_possible("there is no data")) };
         data.slots.extend(wanted.iter().cloned());
         data.slots.retain(|slot| !unwanted.contains(slot));
+        Ok(())
+    }
+
+    async fn make_logical_slot(&self, _: &str, _: &str, _: &str) -> Result<(), ServerError> {
+        Err(not_possible("wal_level is not logical"))
+    }
+
+    async fn advance_slots(&self, _: &[(String, Lsn)]) -> Result<(), ServerError> {
+        self.disk().await;
         Ok(())
     }
 
@@ -288,6 +305,20 @@ impl Server for SimServer {
 
     async fn rewind(&self, source: &Upstream) -> Result<(), ServerError> {
         jobs::rewind(self, source).await
+    }
+
+    async fn check_aside(&self, _: u32) -> Result<(), ServerError> {
+        self.disk().await;
+        Ok(())
+    }
+
+    async fn set_aside(&self, _: &str, _: u32) -> Result<String, ServerError> {
+        jobs::set_aside(self).await
+    }
+
+    async fn has_log(&self, upstream: &Upstream, from: WalPosition) -> Result<bool, ServerError> {
+        sleep(self.world.rng.millis(1, 20)).await;
+        jobs::has_log(self, upstream, from)
     }
 
     async fn copy_from(

@@ -59,6 +59,11 @@ fn serving(world: &World, node: usize) -> Option<At> {
     (serves && !host.gate.is_closed() && !pg.stalled).then_some(at)
 }
 
+/// Whether a server still has the log from a position on.
+fn has_log_from(world: &World, node: usize, lsn: Lsn) -> bool {
+    world.hosts[node].pg.borrow().data().is_none_or(|data| data.oldest <= lsn)
+}
+
 fn connect(world: &World, from: usize, to: usize, theirs: At) {
     let host = &world.hosts[to];
     let mine = host.pg.borrow().data().expect("a standby has data").at;
@@ -71,6 +76,11 @@ fn connect(world: &World, from: usize, to: usize, theirs: At) {
     if !world.wal.borrow().may_stream(mine, theirs) {
         return;
     }
+    drop(pg);
+    if !has_log_from(world, from, mine.lsn) {
+        return;
+    }
+    let mut pg = host.pg.borrow_mut();
     if !world.wal.borrow().holds(theirs, mine) {
         let text = format!(
             "{} streams from {}, which has other records under the same timeline id",

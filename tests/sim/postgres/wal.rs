@@ -99,6 +99,20 @@ impl Wal {
         }
     }
 
+    /// Where two logs part; `None` where they have nothing in common.
+    pub fn common(&self, one: At, other: At) -> Option<Lsn> {
+        let mut at = one;
+        while !self.holds(other, At { branch: at.branch, lsn: Lsn::ZERO }) {
+            at = self.branch(at).parent?;
+        }
+        // The other log has this branch up to some place.
+        let mut up_to = other;
+        while up_to.branch != at.branch {
+            up_to = self.branch(up_to).parent?;
+        }
+        Some(at.lsn.min(up_to.lsn))
+    }
+
     /// The place `lsn` on the timeline `timeline` of the path to `log`.
     pub fn place(&self, log: At, position: WalPosition) -> Option<At> {
         let mut at = log;

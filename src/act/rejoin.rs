@@ -1,0 +1,100 @@
+//! The steps of a node's way back that destroy something, or ask before they do.
+
+use jiff::Timestamp;
+
+use super::context::{Context, Note};
+use super::effects::{EffectError, chain};
+use super::ports::Ports;
+use crate::cluster::{Loss, Upstream};
+use crate::postgres::{Server, ServerError};
+use crate::values::{Clock, WalPosition};
+
+/// Streams from another upstream; a vote is worth nothing from then on.
+pub async fn follow<P: Ports>(
+    context: &Context<P>,
+    upstream: Option<&Upstream>,
+) -> Result<(), EffectError> {
+    context.standing_vote.replace(None);
+    Ok(context.server.follow(upstream).await?)
+}
+
+/// Copies another member's data, and tells how far it is.
+pub async fn copy<P: Ports>(context: &Context<P>, source: &Upstream) -> Result<(), EffectError> {
+    let notes = context.notes.clone();
+    let tell = move |progress| {
+        let _ = notes.send(Note::Copy(progress));
+    };
+    Ok(context.server.copy_from(source, tell).await?)
+}
+
+/// Rewinds, and remembers how that went.
+pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result<(), EffectError> {
+    let result = context.server.rewind(source).await;
+    match &result {
+        Ok(()) => context.note(Note::Rewound(Ok(()))),
+        // A source that cannot be reached says nothing about the data.
+        Err(error) if is_about_the_way(error) => {}
+        Err(error) => context.note(Note::Rewound(Err(chain(error)))),
+    }
+    Ok(result?)
+}
+
+fn is_about_the_way(error: &ServerError) -> bool {
+    let ServerError::Program { stderr, .. } = error else {
+        return !matches!(error, ServerError::Program { .. });
+    };
+    ["connection to server", "could not connect", "server closed the connection", "no connection"]
+        .iter()
+        .any(|said| stderr.contains(said))
+}
+
+/// Writes down what is about to be given up: on this disk first, then in the log. The store gets it with
+/// the member's record.
+pub async fn record_loss<P: Ports>(context: &Context<P>, loss: Loss) -> Result<(), EffectError> {
+    let loss = Loss { at_micros: context.clock.wall_micros(), ..loss };
+    context.notebook.lose(loss).await?;
+    tracing::warn!(
+        timeline = %loss.timeline,
+        from = loss.from.map(|from| from.to_string()),
+        to = %loss.to,
+        bytes = loss.bytes(),
+        exact = loss.is_exact,
+        step = loss.step.as_str(),
+        "this node gives up log that the cluster does not have"
+    );
+    Ok(())
+}
+
+/// Sets the data directory aside. It is moved as a whole or not at all: when it was not, nothing was begun.
+pub async fn set_aside<P: Ports>(context: &Context<P>, keep: u32) -> Result<(), EffectError> {
+    let now = Timestamp::from_microsecond(context.clock.wall_micros()).unwrap_or_default();
+    let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    match context.server.set_aside(&stamp, keep).await {
+        Ok(kept) => {
+            tracing::warn!(
+                kept,
+                "the data directory is kept aside; remove it when it is not needed"
+            );
+            Ok(())
+        }
+        Err(error) => {
+            context.notebook.step(None).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Asks whether a member still has the log from a position on. No answer is not "gone".
+pub async fn ask_for_log<P: Ports>(
+    context: &Context<P>,
+    upstream: &Upstream,
+    from: WalPosition,
+) -> Result<(), EffectError> {
+    let answer = context.server.has_log(upstream, from).await;
+    let is_gone = matches!(answer, Ok(false));
+    if is_gone {
+        tracing::warn!(%from.lsn, upstream = %upstream.name, "the log that this standby needs is gone");
+    }
+    context.note(Note::LogAsked(from, is_gone));
+    answer.map(drop).map_err(EffectError::from)
+}

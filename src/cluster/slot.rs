@@ -1,0 +1,75 @@
+//! Replication slots, as a server shows them.
+
+use crate::values::Lsn;
+
+/// One replication slot of a server. Temporary ones are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Physical or logical.
+    pub kind: SlotKind,
+    /// Whether somebody uses it right now.
+    pub is_active: bool,
+    /// Where the log begins that it keeps; `None` while it keeps none.
+    pub restart: Option<Lsn>,
+    /// What the consumer of a logical slot has confirmed.
+    pub confirmed: Option<Lsn>,
+    /// Whether the log that it needs is there.
+    pub log: SlotLog,
+    /// Whether the server itself keeps it like its primary's (PostgreSQL 17 and later).
+    pub is_synced: bool,
+}
+
+/// What kind of slot it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// For a standby, or whoever receives all log.
+    Physical,
+    /// For one database's changes.
+    Logical {
+        /// The database.
+        database: String,
+        /// The output plugin.
+        plugin: String,
+    },
+}
+
+/// Whether the log that a slot needs is there (`wal_status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotLog {
+    /// It is.
+    Kept,
+    /// It may go with the next checkpoint.
+    Unreserved,
+    /// Some of it is gone: the slot is of no use any more.
+    Lost,
+}
+
+impl Slot {
+    /// A physical slot that nobody uses.
+    pub fn physical(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: SlotKind::Physical,
+            is_active: false,
+            restart: None,
+            confirmed: None,
+            log: SlotLog::Kept,
+            is_synced: false,
+        }
+    }
+
+    /// How far its consumer is: what a copy of it may be moved to.
+    pub fn position(&self) -> Option<Lsn> {
+        match self.kind {
+            SlotKind::Physical => self.restart,
+            SlotKind::Logical { .. } => self.confirmed,
+        }
+    }
+
+    /// How much log it keeps on a server whose log ends there.
+    pub fn keeps(&self, end: Lsn) -> u64 {
+        self.restart.map_or(0, |restart| restart.bytes_behind(end))
+    }
+}

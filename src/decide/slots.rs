@@ -1,0 +1,192 @@
+//! Which slots a server is to have: other members', for as long as they may come back; permanent ones; and
+//! nobody's who is gone. A slot that this agent has never known as one of these is left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::cluster::{Cluster, PrimaryFacts, Slot, SlotKind, SlotLog, StandbyFacts};
+use crate::mutants::{Mutant, planted};
+use crate::values::{Lsn, MemberName, Monotonic};
+
+use super::decision::Effect;
+use super::view::View;
+
+/// What this agent knows of slots that are not there for a member it sees.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SlotMemory {
+    /// Members' slots, and when each member was last seen, by this node's clock.
+    seen: BTreeMap<String, Monotonic>,
+    /// Names that were permanent slots or members' at some time: these may be dropped.
+    managed: BTreeSet<String>,
+}
+
+impl SlotMemory {
+    /// Takes in who is there, and what the leader before has left.
+    pub fn observe(&mut self, now: Monotonic, me: &MemberName, cluster: Option<&Cluster>) {
+        let Some(cluster) = cluster else { return };
+        for name in cluster.members.keys().filter(|name| *name != me) {
+            self.seen.insert(name.slot_name(), now);
+        }
+        for slot in &cluster.retained_slots {
+            self.seen.entry(slot.clone()).or_insert(now);
+        }
+        self.managed.extend(self.seen.keys().cloned());
+        self.managed.extend(cluster.slot_positions.keys().cloned());
+    }
+
+    /// The slots of members that were seen within this time.
+    fn retained(&self, now: Monotonic, within: Duration) -> impl Iterator<Item = &String> {
+        self.seen.iter().filter(move |(_, seen)| now.since(**seen) < within).map(|(name, _)| name)
+    }
+}
+
+/// What the leader keeps for members that are not there any more: told to whoever leads next.
+pub fn retained(view: &View) -> Vec<String> {
+    let members = member_slots(view);
+    let permanent = permanent_names(view);
+    let within = view.settings.dynamic.member_slots_ttl;
+    let own = view.me.name.slot_name();
+    let retained = view.memory.slots.retained(view.now, within);
+    // Also those that are still there: else nobody would know them after the next failover.
+    retained
+        .filter(|name| {
+            **name != own && !members.contains(name) && !permanent.contains(name.as_str())
+        })
+        .cloned()
+        .collect()
+}
+
+/// The slots of all other members.
+pub fn member_slots(view: &View) -> Vec<String> {
+    let cluster = view.cluster();
+    let others = cluster.members.keys().filter(|name| **name != view.me.name);
+    others.map(|name| name.slot_name()).collect()
+}
+
+fn permanent_names(view: &View) -> BTreeSet<&str> {
+    view.settings.dynamic.slots.iter().map(|slot| slot.name.as_str()).collect()
+}
+
+/// The permanent physical slots that this node has: not one of its own name, and none where it may not
+/// lead.
+fn permanent_physical(view: &View) -> Vec<String> {
+    let own = view.me.name.slot_name();
+    let all = view.settings.dynamic.slots.iter().filter(|slot| slot.logical.is_none());
+    let here = all.filter(|slot| view.me.may_lead && slot.name != own);
+    here.map(|slot| slot.name.clone()).collect()
+}
+
+/// The physical slots that a leader has, or is about to have.
+pub fn of_whoever_leads(view: &View) -> Vec<String> {
+    let mut wanted = member_slots(view);
+    if !planted(Mutant::SlotDroppedAtOnce) {
+        wanted.extend(retained(view));
+    }
+    wanted.extend(permanent_physical(view));
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
+/// What a leader has to make and drop.
+pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
+    if !view.settings.use_slots {
+        return Vec::new();
+    }
+    let wanted = of_whoever_leads(view);
+    let permanent = permanent_names(view);
+    let has = |name: &String| facts.slots.iter().any(|slot| slot.name == *name);
+    let missing: Vec<String> = wanted.iter().filter(|name| !has(name)).cloned().collect();
+    let is_wanted = |slot: &Slot| wanted.contains(&slot.name) || permanent.contains(&*slot.name);
+    let may_go = |slot: &&Slot| {
+        let is_lost = slot.log == SlotLog::Lost;
+        let is_known = view.memory.slots.managed.contains(&slot.name) || is_wanted(slot);
+        !slot.is_active && is_known && !is_ignored(view, slot) && (is_lost || !is_wanted(slot))
+    };
+    let unwanted: Vec<String> =
+        facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
+    let mut effects = Vec::new();
+    if !missing.is_empty() || !unwanted.is_empty() {
+        effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
+    }
+    for slot in &view.settings.dynamic.slots {
+        let Some((database, plugin)) = &slot.logical else { continue };
+        if !has(&slot.name) {
+            let (name, database) = (slot.name.clone(), database.clone());
+            effects.push(Effect::MakeLogicalSlot { name, database, plugin: plugin.clone() });
+        }
+    }
+    effects
+}
+
+/// What a standby has to make, move on and drop: permanent slots as far as their consumers are on the
+/// leader, and nothing of what it had as a leader itself, which would keep log for ever.
+pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
+    if view.upkeep_running || !view.settings.use_slots || !facts.is_streaming() {
+        return Vec::new();
+    }
+    let wanted = permanent_physical(view);
+    let members = member_slots(view);
+    let is_left = |slot: &&Slot| {
+        let was_managed =
+            view.memory.slots.managed.contains(&slot.name) || members.contains(&slot.name);
+        let is_permanent = permanent_names(view).contains(&*slot.name);
+        let (leftover, lost) = match slot.kind {
+            SlotKind::Physical => (was_managed && !wanted.contains(&slot.name), is_permanent),
+            SlotKind::Logical { .. } => (was_managed || is_permanent, false),
+        };
+        let lost = lost && slot.log == SlotLog::Lost;
+        !slot.is_active && !slot.is_synced && !is_ignored(view, slot) && (leftover || lost)
+    };
+    let unwanted: Vec<String> =
+        facts.slots.iter().filter(is_left).map(|slot| slot.name.clone()).collect();
+    let has = |name: &&String| facts.slots.iter().any(|slot| slot.name == **name);
+    let missing: Vec<String> = wanted.iter().filter(|name| !has(name)).cloned().collect();
+    let mut effects = Vec::new();
+    if !missing.is_empty() || !unwanted.is_empty() {
+        effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
+    }
+    let moved = to_move_on(view, facts, &wanted);
+    if !moved.is_empty() {
+        effects.push(Effect::AdvanceSlots(moved));
+    }
+    effects
+}
+
+/// Up to where the consumer is on the leader, and never past what is replayed here.
+fn to_move_on(view: &View, facts: &StandbyFacts, wanted: &[String]) -> Vec<(String, Lsn)> {
+    let cluster = view.cluster();
+    let mine = facts.slots.iter().filter(|slot| wanted.contains(&slot.name) && !slot.is_active);
+    mine.filter_map(|slot| {
+        let there = *cluster.slot_positions.get(&slot.name)?;
+        let to = there.min(facts.replayed);
+        let behind = slot.restart.is_some_and(|restart| restart < to);
+        (behind && slot.log != SlotLog::Lost).then(|| (slot.name.clone(), to))
+    })
+    .collect()
+}
+
+fn is_ignored(view: &View, slot: &Slot) -> bool {
+    let logical = match &slot.kind {
+        SlotKind::Physical => None,
+        SlotKind::Logical { database, plugin } => Some((database.as_str(), plugin.as_str())),
+    };
+    view.settings.dynamic.ignore_slots.iter().any(|one| one.fits(&slot.name, logical))
+}
+
+/// How far the consumer of each slot is: told to the standbys.
+pub fn positions(view: &View, facts: &PrimaryFacts) -> BTreeMap<String, Lsn> {
+    let permanent = permanent_names(view);
+    let ours = of_whoever_leads(view);
+    let told = |slot: &&Slot| ours.contains(&slot.name) || permanent.contains(&*slot.name);
+    let mut positions: BTreeMap<String, Lsn> = facts
+        .slots
+        .iter()
+        .filter(told)
+        .filter_map(|slot| Some((slot.name.clone(), slot.position()?)))
+        .collect();
+    if !positions.is_empty() {
+        positions.insert(view.me.name.slot_name(), facts.position.lsn);
+    }
+    positions
+}

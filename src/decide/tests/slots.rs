@@ -1,0 +1,101 @@
+//! Which slots are made, kept, moved on and dropped.
+
+use super::*;
+use crate::cluster::{Slot, SlotKind, SlotLog};
+use crate::config::{PermanentSlot, SlotMatcher};
+use crate::values::Lsn;
+
+/// A leader that streams to `b`, with these slots.
+fn leader(slots: &[&str]) -> View {
+    let slots = slots.iter().map(|name| Slot::physical(*name)).collect();
+    view("a").primary(1, 100).leading(after(4_000)).streaming("b", 100).with_slots(slots)
+}
+
+fn permanent(name: &str) -> PermanentSlot {
+    PermanentSlot { name: name.to_owned(), logical: None }
+}
+
+fn arranged(view: &View) -> (Vec<String>, Vec<String>) {
+    let arranged = decide(view).upkeep.into_iter().find_map(|effect| match effect {
+        Effect::ArrangeSlots { wanted, unwanted } => Some((wanted, unwanted)),
+        _ => None,
+    });
+    arranged.unwrap_or_default()
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn a_member_that_is_gone_keeps_its_slot_for_a_while() {
+    let gone_for = |seconds| leader(&["b", "c"]).member_slot_seen("c", seconds);
+    assert_eq!(arranged(&gone_for(1_700)), (names(&[]), names(&[])));
+    assert_eq!(arranged(&gone_for(1_801)), (names(&[]), names(&["c"])));
+    let status = decide(&gone_for(60)).upkeep.into_iter().find_map(|effect| match effect {
+        Effect::WriteStatus { retained, .. } => Some(retained),
+        _ => None,
+    });
+    assert_eq!(status, Some(names(&["c"])), "the next leader is told");
+}
+
+#[test]
+fn a_slot_that_was_never_known_is_nobodys_to_drop() {
+    assert_eq!(arranged(&leader(&["b", "backup"])), (names(&[]), names(&[])));
+}
+
+#[test]
+fn what_is_to_be_ignored_is_not_dropped() {
+    let view = leader(&["b", "c"]).member_slot_seen("c", 9_000);
+    let matcher = SlotMatcher { name: Some("c".to_owned()), ..SlotMatcher::default() };
+    assert_eq!(arranged(&view.ignoring(matcher)), (names(&[]), names(&[])));
+}
+
+#[test]
+fn a_permanent_slot_is_made_and_a_lost_one_is_made_again() {
+    let view = leader(&["b"]).permanent(permanent("archive"));
+    assert_eq!(arranged(&view), (names(&["archive"]), names(&[])));
+    let lost = Slot { log: SlotLog::Lost, ..Slot::physical("archive") };
+    let view = view.with_slots(vec![Slot::physical("b"), lost]);
+    assert_eq!(arranged(&view), (names(&[]), names(&["archive"])));
+}
+
+#[test]
+fn a_logical_slot_is_made_on_the_leader() {
+    let logical = Some(("app".to_owned(), "pgoutput".to_owned()));
+    let view = leader(&["b"]).permanent(PermanentSlot { name: "cdc".to_owned(), logical });
+    let expected = Effect::MakeLogicalSlot {
+        name: "cdc".to_owned(),
+        database: "app".to_owned(),
+        plugin: "pgoutput".to_owned(),
+    };
+    assert!(decide(&view).upkeep.contains(&expected));
+}
+
+#[test]
+fn a_standby_moves_a_permanent_slot_on_but_never_past_what_it_has_replayed() {
+    let slot = |at| Slot { restart: Some(Lsn(at)), ..Slot::physical("archive") };
+    let standby = |at, there| {
+        let view = view("b").standby(1, 100).held_by("a").following("a");
+        view.permanent(permanent("archive")).with_slots(vec![slot(at)]).consumer("archive", there)
+    };
+    let moved = |view: &View| decide(view).upkeep;
+    let to = |lsn| vec![Effect::AdvanceSlots(vec![("archive".to_owned(), Lsn(lsn))])];
+    assert_eq!(moved(&standby(50, 80)), to(80));
+    assert_eq!(moved(&standby(50, 900)), to(100));
+    assert_eq!(moved(&standby(80, 80)), []);
+}
+
+#[test]
+fn a_former_primary_drops_its_logical_slots_but_not_those_that_the_server_syncs() {
+    let kind = SlotKind::Logical { database: "app".to_owned(), plugin: "pgoutput".to_owned() };
+    let logical = Some(("app".to_owned(), "pgoutput".to_owned()));
+    let own = Slot { kind, ..Slot::physical("cdc") };
+    let standby = |slot| {
+        let view = view("b").standby(1, 100).held_by("a").following("a");
+        let permanent = PermanentSlot { name: "cdc".to_owned(), logical: logical.clone() };
+        view.permanent(permanent).with_slots(vec![slot])
+    };
+    assert_eq!(arranged(&standby(own.clone())), (names(&[]), names(&["cdc"])));
+    assert_eq!(arranged(&standby(Slot { is_synced: true, ..own })), (names(&[]), names(&[])));
+}

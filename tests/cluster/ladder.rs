@@ -1,0 +1,224 @@
+//! The rungs by which a server comes back that cannot go on as it is: rewound, repeated, set aside, copied
+//! anew; and what it gave up, which is written down.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::faults::BOUND;
+use crate::rejoin::diverged;
+use crate::support::cluster::{Cluster, Plan, START_BOUND};
+use crate::support::machine::write_file;
+use crate::support::sql;
+use crate::support::wait::{wait_for, wait_until};
+
+/// What a node has kept aside.
+fn kept_aside(cluster: &Cluster, node: usize) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(&cluster.nodes[node].dir).expect("its folder");
+    let is_kept = |path: &PathBuf| path.to_string_lossy().contains("data.diverged-");
+    entries.flatten().map(|entry| entry.path()).filter(is_kept).collect()
+}
+
+/// What a node says that it gave up last.
+#[track_caller]
+fn lost(cluster: &Cluster, node: usize) -> Value {
+    let document = cluster.nodes[node].get("/patroni").expect("it answers").json();
+    let lost = document["pgbaton"]["lost"].as_array().cloned().unwrap_or_default();
+    lost.last().cloned().unwrap_or_else(|| panic!("nothing was lost: {document}"))
+}
+
+/// It was the bytes of one table, and all of them; the store says so, too.
+#[track_caller]
+fn assert_lost(cluster: &Cluster, node: usize, step: &str) {
+    let lost = lost(cluster, node);
+    let bytes = lost["bytes"].as_u64().expect("a number");
+    assert!(bytes > 10_000 && bytes < 16 << 20, "{lost}");
+    assert_eq!((&lost["step"], &lost["exact"]), (&json!(step), &json!(true)), "{lost}");
+    assert!(lost["from"].is_string() && lost["at"].is_string(), "{lost}");
+    println!("{step}: {bytes} bytes were lost: {lost}");
+    cluster.nodes[node].wait_for_log("gives up log that the cluster does not have", BOUND);
+    let key = format!("losses/{}", cluster.nodes[node].name);
+    let stored = wait_for("the store has it", BOUND, || crate::store::get(cluster, &key));
+    let stored: Value = serde_json::from_str(&stored).expect("JSON");
+    assert_eq!(stored[0]["bytes"].as_u64(), Some(bytes), "{stored}");
+}
+
+#[test]
+fn what_a_rewound_primary_lost_is_written_down() {
+    let (mut cluster, former) = diverged(Plan::default());
+    cluster.nodes[former].start();
+    cluster.wait_until_whole(BOUND);
+    assert_lost(&cluster, former, "rewind");
+    assert_eq!(kept_aside(&cluster, former), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_diverged_primary_without_checksums_and_hints_is_set_aside_and_copied() {
+    let dcs = json!({ "postgresql": { "parameters": { "wal_log_hints": "off" } } });
+    let (mut cluster, former) = diverged(Plan { dcs, checksums: false, ..Plan::default() });
+    let since = Instant::now();
+    cluster.nodes[former].start();
+    cluster.wait_until_whole(START_BOUND);
+    println!("set aside and copied anew: whole after {:?}", since.elapsed());
+    cluster.nodes[former].wait_for_log("neither data checksums nor wal_log_hints", BOUND);
+    assert_lost(&cluster, former, "set aside");
+    let kept = kept_aside(&cluster, former);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(kept[0].join("global/pg_control").exists());
+    let server = cluster.nodes[former].postgresql();
+    assert!(sql::value(server, "SELECT count(*) FROM lost").is_err(), "it has what was lost");
+    assert_eq!(sql::value(server, "SELECT n FROM kept").as_deref(), Ok("1"));
+}
+
+/// Stands in for `pg_rewind`: the first time it does all of it but the control file, and hangs there.
+fn rewind_that_hangs(real: &str, mark: &str) -> String {
+    format!(
+        "#!/bin/sh\n\
+         if [ -e {mark} ]; then exec {real} \"$@\"; fi\n\
+         while [ \"$1\" != --target-pgdata ]; do set -- \"$@\" \"$1\"; shift; done\n\
+         control=\"$2/global/pg_control\"\n\
+         cp \"$control\" {mark}.control\n\
+         {real} \"$@\" || exit 1\n\
+         cp {mark}.control \"$control\"\n\
+         touch {mark}\n\
+         exec sleep 1000\n"
+    )
+}
+
+#[test]
+fn a_node_that_is_killed_in_the_middle_of_a_rewind_comes_back() {
+    let (mut cluster, former) = diverged(Plan::default());
+    let node = &mut cluster.nodes[former];
+    let (mark, script) = (node.dir.join("rewind-mark"), node.dir.join("pg_rewind"));
+    let bin_dir = PathBuf::from(node.config["postgresql"]["bin_dir"].as_str().expect("a path"));
+    let real = bin_dir.join("pg_rewind");
+    let text = rewind_that_hangs(&real.display().to_string(), &mark.display().to_string());
+    write_file(&script, &text);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).expect("ours");
+    node.config["postgresql"]["bin_name"] = json!({ "pg_rewind": script.display().to_string() });
+    node.start();
+    wait_until("the rewind has changed everything but the control file", BOUND, || mark.exists());
+    node.kill_host();
+    let journal = node.dir.join("data.pgbaton/journal.json");
+    let journal = std::fs::read_to_string(journal).expect("a journal");
+    assert!(journal.contains("\"unfinished\":\"rewind\""), "{journal}");
+    node.start();
+    cluster.wait_until_whole(START_BOUND);
+    cluster.nodes[former].wait_for_log("repeat the rewind that broke off", BOUND);
+    let server = cluster.nodes[former].postgresql();
+    assert!(sql::value(server, "SELECT count(*) FROM lost").is_err(), "it has what was lost");
+    assert_eq!(sql::value(server, "SELECT n FROM after").as_deref(), Ok("1"));
+    assert_lost(&cluster, former, "rewind");
+}
+
+#[test]
+fn a_standby_whose_log_was_recycled_copies_itself_anew() {
+    let parameters = json!({ "wal_keep_size": "16MB", "max_wal_size": "32MB" });
+    let dcs = json!({ "postgresql": { "use_slots": false, "parameters": parameters } });
+    let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let leader = cluster.wait_for_leader(START_BOUND);
+    let away = cluster.others(leader)[0];
+    cluster.nodes[away].kill_host();
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "CREATE TABLE later AS SELECT 1 AS n");
+    for _ in 0..6 {
+        sql::run(server, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))");
+        sql::run(server, "SELECT pg_switch_wal()");
+        sql::run(server, "CHECKPOINT");
+    }
+    let since = Instant::now();
+    cluster.nodes[away].start();
+    cluster.nodes[away].wait_for_log("the log that it needs is gone", START_BOUND);
+    cluster.wait_until_whole(START_BOUND);
+    println!("a standby whose log was recycled: whole after {:?}", since.elapsed());
+    let server = cluster.nodes[away].postgresql();
+    assert_eq!(sql::value(server, "SELECT n FROM later").as_deref(), Ok("1"));
+}
+
+const SLOTS: &str =
+    "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots";
+
+/// Changes the cluster's configuration through the agent.
+#[track_caller]
+fn configure(cluster: &Cluster, node: usize, more: &str) {
+    let output = cluster.nodes[node].ctl(&["edit-config", "--force", "-s", more]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_consumer_of_a_permanent_slot_goes_on_after_a_failover() {
+    let dcs = json!({ "slots": { "archive": { "type": "physical" } } });
+    let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let leader = cluster.wait_for_leader(START_BOUND);
+    let place = "SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = 'archive'";
+    for node in 0..cluster.nodes.len() {
+        let server = cluster.nodes[node].postgresql();
+        wait_until("every node has the slot", BOUND, || sql::value(server, place).is_ok());
+    }
+    // The consumer has got everything up to here.
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 100000))");
+    sql::run(server, "SELECT pg_switch_wal()");
+    let moved = "SELECT end_lsn::text FROM pg_replication_slot_advance('archive', \
+                 pg_current_wal_flush_lsn())";
+    let reached = sql::value(server, moved).expect("it is there");
+    for standby in cluster.others(leader) {
+        let follows = format!(
+            "SELECT restart_lsn >= '{reached}'::pg_lsn FROM pg_replication_slots \
+             WHERE slot_name = 'archive'"
+        );
+        let server = cluster.nodes[standby].postgresql();
+        wait_until("the standbys' slots move on", BOUND, || {
+            sql::value(server, &follows).as_deref() == Ok("t")
+        });
+    }
+    cluster.nodes[leader].kill_host();
+    let now = cluster.wait_for_another_leader(leader, BOUND);
+    let server = cluster.nodes[now].postgresql();
+    let kept = format!(
+        "SELECT restart_lsn <= pg_current_wal_lsn() AND restart_lsn >= '{reached}'::pg_lsn \
+         AND wal_status <> 'lost' FROM pg_replication_slots WHERE slot_name = 'archive'"
+    );
+    assert_eq!(sql::value(server, &kept).as_deref(), Ok("t"), "{:?}", sql::query(server, place));
+    println!("permanent slot: {reached} before, {:?} on the new leader", sql::value(server, place));
+    cluster.nodes[leader].start();
+    cluster.wait_until_whole(START_BOUND);
+    // The former primary keeps the permanent slot, and none of a member's.
+    let server = cluster.nodes[leader].postgresql();
+    wait_until("it drops what it had as a leader", BOUND, || {
+        sql::value(server, SLOTS).as_deref() == Ok("archive")
+    });
+}
+
+#[test]
+fn the_slot_of_a_member_that_is_gone_is_kept_and_then_dropped() {
+    let mut cluster = Cluster::start(Plan::default());
+    let leader = cluster.wait_for_leader(START_BOUND);
+    let gone = cluster.others(leader)[0];
+    let slot = cluster.nodes[gone].name.replace('-', "_");
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "SELECT pg_create_physical_replication_slot('somebodys_own')");
+    let has = |name: &str| {
+        sql::value(server, SLOTS).is_ok_and(|slots| slots.split(',').any(|one| one == name))
+    };
+    cluster.nodes[gone].kill_host();
+    let name = cluster.nodes[gone].name.clone();
+    wait_until("the member is gone", START_BOUND, || {
+        let document = cluster.nodes[leader].get("/cluster").map(|answer| answer.json());
+        let members = document.and_then(|document| document["members"].as_array().cloned());
+        members.is_some_and(|members| members.iter().all(|member| member["name"] != name.as_str()))
+    });
+    let status = wait_for("the store says that it is kept", BOUND, || {
+        let status = crate::store::get(&cluster, "status")?;
+        status.contains(&format!("\"retain_slots\":[\"{slot}\"]")).then_some(status)
+    });
+    assert!(has(&slot), "{status}");
+    configure(&cluster, leader, "member_slots_ttl=1");
+    wait_until("its slot is dropped", BOUND, || !has(&slot));
+    assert!(has("somebodys_own"), "a slot that nobody knows was dropped");
+    let status = crate::store::get(&cluster, "status").expect("it is there");
+    println!("member_slots_ttl: dropped after the ttl was made short; {status}");
+}
