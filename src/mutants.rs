@@ -26,11 +26,23 @@ pub enum Mutant {
     DeadlineAnHourLate,
     /// A burnt timeline id is used again.
     BurntTimelineAgain,
+    /// An acceptance moves the deadline by when it was answered, not by when it was asked for.
+    AcceptanceFromReply,
+    /// A primary is content with one acceptance too few.
+    OneAcceptanceTooFew,
+    /// Who has accepted the primary races all the same.
+    AcceptorRaces,
+    /// Who has accepted the primary promises to another all the same.
+    AcceptorPromises,
+    /// A member that was started again does not know that it may have accepted.
+    AcceptanceForgotten,
+    /// A taker does not count who may be carrying the holder.
+    TakerDoesNotCount,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -42,6 +54,12 @@ impl Mutant {
         Mutant::OwnerByName,
         Mutant::DeadlineAnHourLate,
         Mutant::BurntTimelineAgain,
+        Mutant::AcceptanceFromReply,
+        Mutant::OneAcceptanceTooFew,
+        Mutant::AcceptorRaces,
+        Mutant::AcceptorPromises,
+        Mutant::AcceptanceForgotten,
+        Mutant::TakerDoesNotCount,
     ];
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, promotion, records};
+use super::{election, failsafe, promotion, records};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -140,9 +140,9 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             election::refuse(context, refusal);
             Ok(())
         }
-        Effect::TakeBaton { baton, term } => {
+        Effect::TakeBaton { baton, term, failsafe } => {
             context.notebook.promise(*term).await?;
-            Ok(context.lease.take(*baton, *term).await.map(drop)?)
+            Ok(context.lease.take(*baton, *term, *failsafe).await.map(drop)?)
         }
         Effect::AcceptOffer => promotion::accept(context).await,
         Effect::RaiseTerm(term) => Ok(context.lease.raise(*term).await?),
@@ -179,6 +179,10 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         }
         Effect::WriteStatus(lsn) => records::write_status(context, *lsn).await,
         Effect::WriteHistory => records::write_history(context).await,
+        Effect::WriteFailsafe { list, read_at } => {
+            failsafe::write(context, list.as_ref(), *read_at).await
+        }
+        Effect::PromiseWithoutVote { term, why } => election::abstain(context, *term, why).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
         Effect::Leave => {
@@ -230,6 +234,8 @@ fn name(effect: &Effect) -> &'static str {
         Effect::ArrangeSlots { .. } => "arrange slots",
         Effect::WriteStatus(_) => "write status",
         Effect::WriteHistory => "write history",
+        Effect::WriteFailsafe { .. } => "write failsafe",
+        Effect::PromiseWithoutVote { .. } => "promise without a vote",
         Effect::RepairInitialize(_) => "repair initialize",
         Effect::RepairConfig => "repair config",
         Effect::Leave => "leave",

@@ -1,6 +1,7 @@
 //! The loop: wake, observe, decide, act, publish. Work that takes time is a job beside it.
 
 mod assemble;
+mod failsafe;
 mod force;
 mod memory;
 mod report;
@@ -18,14 +19,14 @@ use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
 use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain, refuse};
-use crate::cluster::{Look, Role, State};
+use crate::cluster::{Look, NotAccepted, Role, State};
 use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{
     Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
 };
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
-use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
+use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 
 type Work = Pin<Box<dyn Future<Output = Result<(), EffectError>>>>;
@@ -60,6 +61,8 @@ pub struct Agent<P: Ports> {
     copy: Option<CopyProgress>,
     appointment: Option<Monotonic>,
     position_asked: Vec<oneshot::Sender<()>>,
+    failsafe_asked: Vec<failsafe::Asked>,
+    failsafe_told: Option<(Monotonic, MemberName, Result<(), NotAccepted>)>,
     ended: Option<Ended>,
 }
 
@@ -71,6 +74,7 @@ pub(super) struct Inlets<P: Ports> {
     pub(super) sight: watch::Receiver<Option<Arc<Sight>>>,
     pub(super) lease: watch::Receiver<LeaseSight>,
     pub(super) times: watch::Sender<LeaseTimes>,
+    pub(super) failsafe: watch::Sender<bool>,
     pub(super) wanted: watch::Sender<Option<Arc<Wanted>>>,
     pub(super) calls: mpsc::UnboundedReceiver<Call>,
     pub(super) notes: mpsc::UnboundedReceiver<Note>,
@@ -85,11 +89,13 @@ impl<P: Ports> Agent<P> {
     /// A loop that has not turned yet.
     pub(super) fn new(inlets: Inlets<P>) -> Self {
         let activity = inlets.published.get().decision.clone();
+        let started_at = Some(inlets.context.clock.now());
+        let memory = Memory { started_at, ..Memory::default() };
         Self {
             inlets,
             applied: None,
             configured: false,
-            memory: Memory::default(),
+            memory,
             job: None,
             upkeep: None,
             activity,
@@ -99,6 +105,8 @@ impl<P: Ports> Agent<P> {
             copy: None,
             appointment: None,
             position_asked: Vec::new(),
+            failsafe_asked: Vec::new(),
+            failsafe_told: None,
             ended: None,
         }
     }
@@ -176,6 +184,10 @@ impl<P: Ports> Agent<P> {
                 self.position_asked.push(answer);
                 Wake::Request
             }
+            Call::Failsafe { ask, answer } => {
+                self.failsafe_asked.push(failsafe::Asked { ask, answer });
+                Wake::Request
+            }
             Call::Reload => {
                 self.reload_files();
                 Wake::Signal
@@ -237,7 +249,8 @@ impl<P: Ports> Agent<P> {
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
         self.take_notes();
-        let view = self.view();
+        let mut view = self.view();
+        self.answer_failsafe(&mut view);
         self.inlets.metrics.turn("observe", self.now().since(started));
         let decided_at = self.now();
         let decision = decide(&view);
@@ -294,6 +307,7 @@ impl<P: Ports> Agent<P> {
             me,
             seat,
             my_term: lease.held.map(|held| held.term),
+            carried_by: self.carried_by(&lease),
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
             job: self.job.as_ref().map(|running| running.job),
@@ -302,6 +316,16 @@ impl<P: Ports> Agent<P> {
             journal,
             settings,
             cluster,
+        }
+    }
+
+    /// Who carries the lease, while it rests on that.
+    fn carried_by(&self, lease: &LeaseSight) -> Vec<MemberName> {
+        match lease.held {
+            Some(held) if held.deadline > held.renewed => {
+                self.inlets.context.failsafe.carried_by()
+            }
+            Some(_) | None => Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ mod config_writes;
 mod desk;
 mod documents;
 mod exposition;
+mod failsafe;
 mod handover;
 pub(crate) mod json;
 mod patroni_metrics;

@@ -3,6 +3,7 @@
 
 mod ballot;
 mod baton;
+mod failsafe;
 mod lineage;
 mod member;
 mod request;
@@ -12,6 +13,9 @@ use std::collections::BTreeMap;
 
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
+pub use failsafe::{
+    FailsafeAsk, Listed, NotAccepted, acceptances_needed, is_carried, strangers, strangers_needed,
+};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
 pub use request::{Outcome, Request};
@@ -110,7 +114,7 @@ pub struct Cluster {
     /// Patroni's `sync` key.
     pub sync: Option<Versioned<SyncState>>,
     /// Patroni's `failsafe` key.
-    pub failsafe: Option<BTreeMap<MemberName, String>>,
+    pub failsafe: Option<Versioned<Listed>>,
 }
 
 impl Cluster {

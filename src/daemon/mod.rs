@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::act::failsafe::Asker;
 use crate::act::lease::Keeper;
 use crate::agent::{Agent, Ended, Node, Tasks, assemble};
 use crate::api::{self, Access, ApiParts, ApiState, RestCall};
@@ -62,9 +63,13 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
-    let Tasks { keeper, mirror, publisher } = tasks;
+    let Tasks { keeper, mirror, asker, publisher } = tasks;
     let _keeper = on_a_thread("lease", move || {
         one_thread()?.block_on(Keeper::run(keeper));
+        Ok(())
+    })?;
+    let _asker = on_a_thread("failsafe", move || {
+        one_thread()?.block_on(Asker::run(asker));
         Ok(())
     })?;
     let (access, warnings) = Access::of(&config.restapi);

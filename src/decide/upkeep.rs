@@ -3,6 +3,7 @@
 use crate::cluster::{Initialize, Lineage, PrimaryFacts, StandbyFacts};
 
 use super::decision::Effect;
+use super::failsafe;
 use super::view::View;
 
 /// What is missing right now; empty while the last of it is still under way.
@@ -29,6 +30,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     if history_is_behind(&cluster.lineage(), view) {
         effects.push(Effect::WriteHistory);
     }
+    effects.extend(failsafe::list_is_due(view));
     if status_is_due(view, facts) {
         effects.push(Effect::WriteStatus(facts.position.lsn));
     }

@@ -113,6 +113,7 @@ pub fn view(name: &str) -> View {
         cluster: Some(Arc::new(cluster())),
         seat: Seat::Unknown,
         my_term: None,
+        carried_by: Vec::new(),
         server: Arc::new(State::Silent),
         exposed: false,
         job: None,
