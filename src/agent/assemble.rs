@@ -223,7 +223,12 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         events: parts.events,
         published: published.clone(),
     });
-    Node { agent, tasks: Tasks { keeper, mirror, asker, publisher }, published, calls: channels.calls.0 }
+    Node {
+        agent,
+        tasks: Tasks { keeper, mirror, asker, publisher },
+        published,
+        calls: channels.calls.0,
+    }
 }
 
 /// PostgreSQL's settings until the store says something else.

@@ -7,7 +7,8 @@ use tracing::info;
 use super::Agent;
 use crate::act::Ports;
 use crate::cluster::{FailsafeAsk, NotAccepted};
-use crate::decide::{View, judge};
+use crate::decide::{LeaseSight, View, judge};
+use crate::values::MemberName;
 
 /// A question, and where its answer goes.
 pub(super) struct Asked {
@@ -16,6 +17,14 @@ pub(super) struct Asked {
 }
 
 impl<P: Ports> Agent<P> {
+    /// Who carries the lease, while it rests on that.
+    pub(super) fn carried_by(&self, lease: &LeaseSight) -> Vec<MemberName> {
+        match lease.held {
+            Some(held) if held.deadline > held.renewed => self.inlets.context.failsafe.carried_by(),
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     /// Answers all that wait, and puts what was accepted into the view.
     pub(super) fn answer_failsafe(&mut self, view: &mut View) {
         for Asked { ask, answer } in std::mem::take(&mut self.failsafe_asked) {

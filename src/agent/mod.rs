@@ -319,16 +319,6 @@ impl<P: Ports> Agent<P> {
         }
     }
 
-    /// Who carries the lease, while it rests on that.
-    fn carried_by(&self, lease: &LeaseSight) -> Vec<MemberName> {
-        match lease.held {
-            Some(held) if held.deadline > held.renewed => {
-                self.inlets.context.failsafe.carried_by()
-            }
-            Some(_) | None => Vec::new(),
-        }
-    }
-
     /// Notes and tells a change of decision.
     fn adopt(&mut self, decision: &Decision, now: Monotonic) {
         let ttl = self.lease_times().ttl;

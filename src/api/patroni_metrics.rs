@@ -90,7 +90,7 @@ pub const METRICS: &[Metric] = &[
     }),
     gauge(
         "patroni_failsafe_mode_is_active",
-        "1 while the failsafe mode is in effect: the members carry the lease in the store's place.",
+        "1 while the members carry the lease in the store's place.",
         |at| flag(at.status.is_in_failsafe(at.now)),
     ),
     gauge("patroni_postgres_timeline", "Timeline of the server, 0 if it does not run.", |at| {

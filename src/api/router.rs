@@ -10,7 +10,8 @@ use super::preflight::Action;
 use super::query::Query;
 use super::reply::{self, Refused, Reply};
 use super::{
-    ApiState, config_writes, documents, exposition, failsafe, handover, position, probes, promise, wire,
+    ApiState, config_writes, documents, exposition, failsafe, handover, position, probes, promise,
+    wire,
 };
 use crate::publish::Status;
 use crate::wake::Call;

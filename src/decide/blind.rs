@@ -9,7 +9,8 @@ pub fn hold_still(view: &View) -> Decision {
     if let Some((until, why)) = failsafe::bound(view)
         && view.memory.accepted.is_some()
     {
-        let reason = Reason::with("hold still: the store is away, this node carries the leader", why);
+        let reason =
+            Reason::with("hold still: the store is away, this node carries the leader", why);
         return Decision::wait(reason).and_look_again_at(until);
     }
     let label = match view.cluster {

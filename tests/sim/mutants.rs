@@ -22,6 +22,12 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OwnerByName => 3_000,
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
+        Mutant::AcceptanceFromReply => 3_000,
+        Mutant::OneAcceptanceTooFew => 500,
+        Mutant::AcceptorRaces => 1_000,
+        Mutant::AcceptorPromises => 1_000,
+        Mutant::AcceptanceForgotten => 3_000,
+        Mutant::TakerDoesNotCount => 3_000,
     }
 }
 

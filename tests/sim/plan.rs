@@ -26,6 +26,8 @@ pub struct Plan {
     pub remove_diverged: bool,
     /// Whether a directory may be removed after a failed rewind.
     pub remove_after_failed_rewind: bool,
+    /// `failsafe_mode`.
+    pub failsafe: bool,
     /// One tag of each node, where it has one.
     pub tags: Vec<Option<(&'static str, Value)>>,
     /// Whether faults begin with the world, not only when it serves.
@@ -45,6 +47,7 @@ impl Plan {
         let faulty_for = ttl * 6 + Duration::from_secs(2);
         let tags = tags(rng, nodes);
         let use_pg_rewind = rng.chance(900);
+        let failsafe = rng.chance(500);
         Self {
             nodes,
             ttl,
@@ -54,10 +57,11 @@ impl Plan {
             use_pg_rewind,
             remove_diverged: rng.chance(300),
             remove_after_failed_rewind: rng.chance(300),
+            failsafe,
             tags,
             faults_from_the_start: rng.chance(120),
             faulty_for,
-            faults: draw(rng, ttl, faulty_for),
+            faults: draw(rng, ttl, faulty_for, failsafe),
         }
     }
 }

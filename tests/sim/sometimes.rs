@@ -47,11 +47,17 @@ pub enum Sometimes {
     HolderSeenAlive,
     /// Backends went on acknowledging after their postmaster was gone.
     OrphansWrote,
+    /// Writes were acknowledged while the members carried the lease in the store's place.
+    CarriedByMembers,
+    /// The same, with one of the listed members not carrying it.
+    CarriedWithOneGone,
+    /// A member refused its promise because it carried the holder.
+    TakerHeldOff,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 21] = [
+    pub const ALL: [Sometimes; 24] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -73,6 +79,9 @@ impl Sometimes {
         Sometimes::RequestRefused,
         Sometimes::HolderSeenAlive,
         Sometimes::OrphansWrote,
+        Sometimes::CarriedByMembers,
+        Sometimes::CarriedWithOneGone,
+        Sometimes::TakerHeldOff,
     ];
 }
 

@@ -84,7 +84,8 @@ impl<E: Peers, C: Clock, F: Fence> Asker<E, C, F> {
             match (held, due) {
                 (Some(held), Some(due)) if due <= now => self.round(held).await,
                 (_, due) => {
-                    let pause = due.map_or(std::time::Duration::from_secs(3600), |due| due.since(now));
+                    let pause =
+                        due.map_or(std::time::Duration::from_secs(3600), |due| due.since(now));
                     tokio::select! {
                         biased;
                         changed = self.parts.lease.changed() => if changed.is_err() { return },
@@ -260,7 +261,10 @@ fn tell(active: &mut bool, said: &mut Option<String>, round: &Round, cluster: &C
     if !std::mem::replace(active, true) {
         let listed = cluster.failsafe.as_ref().map_or(0, |list| list.value.len());
         let accepted = names(&round.accepted);
-        info!(accepted, listed, "failsafe begins: the store does not renew the lease, the members do");
+        info!(
+            accepted,
+            listed, "failsafe begins: the store does not renew the lease, the members do"
+        );
     }
     *said = None;
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::exposure::Fence;
+use super::held::Held;
 use super::orders::{LeaseError, Order, What};
 use super::parts::KeeperParts;
 use super::tries::{Sent, Tries};
-use crate::act::failsafe::Carried;
 use crate::cluster::{Baton, BatonState, Versioned};
 use crate::dcs::{Store, Txn, txns};
 use crate::decide::{HeldLease, LeaseSight};
@@ -17,31 +17,10 @@ use crate::values::{
     Clock, Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Revision, WalPosition,
 };
 
-/// A lease that is held: the baton as it was last written, at its revision, until the deadline.
-#[derive(Clone, Debug)]
-struct Held {
-    baton: Baton,
-    revision: Revision,
-    /// When the renewal that counts was sent, and what follows from that.
-    sent: Sent,
-    /// The deadline by the store.
-    renewed: LeaseDeadline,
-    /// Until when the members carry it.
-    carried: Option<LeaseDeadline>,
-    /// The revision it began with.
-    since: Revision,
-}
-
-impl Held {
-    fn deadline(&self) -> LeaseDeadline {
-        self.carried.map_or(self.renewed, |carried| carried.max(self.renewed))
-    }
-}
-
 /// The task that holds the lease.
 pub struct Keeper<S, C, F> {
     pub(super) parts: KeeperParts<S, C, F>,
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     pub(super) open: Tries,
     /// Whether the last try got no answer, which has been said.
     pub(super) is_unanswered: bool,
@@ -341,20 +320,6 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    /// The members carry the lease. Too late is too late, as for an answer of the store's.
-    pub(super) fn carry(&mut self, round: Carried) {
-        let Some(mut held) = self.held.clone() else { return };
-        let is_new = held.carried < Some(round.until);
-        if held.baton.term == round.term && is_new && !held.deadline().has_passed(self.now()) {
-            held.carried = Some(round.until);
-            self.hold(held);
-        }
-    }
-
-    fn has_lapsed(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| held.deadline().has_passed(self.now()))
-    }
-
     /// Moves the deadline by the store closer, never away.
     pub(super) fn shorten(&mut self, to: LeaseDeadline) {
         if let Some(mut held) = self.held.clone()
@@ -374,7 +339,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         baton.incarnation == self.parts.incarnation || by_name
     }
 
-    fn hold(&mut self, held: Held) {
+    pub(super) fn hold(&mut self, held: Held) {
         let (deadline, renewed) = (held.deadline(), held.renewed);
         self.parts.exposure.extend(deadline);
         let ask_from = held.sent.at + held.sent.times.ttl / 2;

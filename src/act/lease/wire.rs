@@ -49,18 +49,6 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    /// Waits for the store, and takes in meanwhile what the members carry: that must not wait for it.
-    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                Some(round) = self.parts.carried.recv() => self.carry(round),
-                result = &mut work => return result,
-            }
-        }
-    }
-
     async fn keepalive_says_yes(&mut self, sent: Sent) -> bool {
         let lease = *self.parts.display.borrow();
         let Some(lease) = lease else { return false };

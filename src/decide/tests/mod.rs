@@ -1,5 +1,6 @@
 //! Rules of the table, row by row, through one helper.
 
+mod failsafe;
 mod fixtures;
 mod returning;
 
