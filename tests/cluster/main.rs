@@ -7,6 +7,7 @@ mod support;
 mod bootstrap;
 mod faults;
 mod input;
+mod outage;
 mod outside;
 mod partition;
 mod rejoin;
