@@ -185,15 +185,14 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::PromiseWithoutVote { term, why } => election::abstain(context, *term, why).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
-        Effect::Leave => {
-            context.note(Note::Leave(None));
-            Ok(())
-        }
-        Effect::Exit(why) => {
-            context.note(Note::Leave(Some(why.clone())));
-            Ok(())
-        }
+        Effect::Leave => leave(context, None),
+        Effect::Exit(why) => leave(context, Some(why.clone())),
     }
+}
+
+fn leave<P: Ports>(context: &Context<P>, why: Option<String>) -> Result<(), EffectError> {
+    context.note(Note::Leave(why));
+    Ok(())
 }
 
 /// A checkpoint of a large, busy server takes minutes; only a hung one takes longer than this.

@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Agent, Inlets};
 use crate::act::failsafe::{Asker, AskerParts, Carried, FailsafeLists};
-use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
+use crate::act::lease::{Exposure, Fence, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
 use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
 use crate::cluster::{Look, MemberState, Role};
 use crate::config::{Dynamic, EffectivePostgresql, Floors, NodeConfig, effective_postgresql};
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
-use crate::observe::Mirror;
+use crate::observe::{Mirror, Peers};
 use crate::publish::{Activity, Events, Metrics, Published, Status};
 use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Calls};
@@ -113,6 +113,8 @@ struct Channels {
     wanted: Ends<Option<Arc<Wanted>>>,
     failsafe: Ends<bool>,
     carried: (mpsc::UnboundedSender<Carried>, mpsc::UnboundedReceiver<Carried>),
+    pulse: Pulse,
+    lists: FailsafeLists,
     orders: (LeaseOrders, mpsc::UnboundedReceiver<Order>),
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
     calls: (Calls, mpsc::UnboundedReceiver<Call>),
@@ -128,11 +130,42 @@ impl Channels {
             wanted: watch::channel(None),
             failsafe: watch::channel(failsafe),
             carried: mpsc::unbounded_channel(),
+            pulse: Pulse::default(),
+            lists: FailsafeLists::default(),
             orders: LeaseOrders::channel(),
             notes: mpsc::unbounded_channel(),
             calls: mpsc::unbounded_channel(),
         }
     }
+}
+
+/// The task that asks the members while the store is away.
+fn asker<E, C, F: Fence>(
+    peers: E,
+    clock: C,
+    me: &Me,
+    channels: &Channels,
+    exposure: &Exposure<F>,
+) -> Asker<E, C, F>
+where
+    E: Peers,
+    C: Clock,
+{
+    Asker::new(AskerParts {
+        peers,
+        clock,
+        name: me.name.clone(),
+        incarnation: me.incarnation,
+        times: channels.times.1.clone(),
+        wanted: channels.failsafe.1.clone(),
+        member: channels.wanted.1.clone(),
+        pulse: channels.pulse.clone(),
+        sight: channels.sight.1.clone(),
+        lease: channels.lease.1.clone(),
+        exposure: exposure.clone(),
+        lists: channels.lists.clone(),
+        carried: channels.carried.0.clone(),
+    })
 }
 
 /// Puts one agent together.
@@ -141,8 +174,8 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
     let channels = Channels::new(settings.times, settings.dynamic.failsafe_mode);
     let exposure = Exposure::new(parts.fence);
-    let pulse = Pulse::default();
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
+    let asker = asker(parts.failsafe_peers, parts.clock.clone(), &me, &channels, &exposure);
     let keeper = Keeper::new(KeeperParts {
         store: parts.lease_store,
         clock: parts.clock.clone(),
@@ -151,29 +184,13 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         incarnation: me.incarnation,
         nonces: parts.nonces,
         times: channels.times.1.clone(),
-        pulse: pulse.clone(),
+        pulse: channels.pulse.clone(),
         sight: channels.sight.1.clone(),
         display: channels.display.1.clone(),
         orders: channels.orders.1,
         carried: channels.carried.1,
         shown: channels.lease.0,
         metrics: parts.metrics.clone(),
-    });
-    let lists = FailsafeLists::default();
-    let asker = Asker::new(AskerParts {
-        peers: parts.failsafe_peers,
-        clock: parts.clock.clone(),
-        name: me.name.clone(),
-        incarnation: me.incarnation,
-        times: channels.times.1.clone(),
-        wanted: channels.failsafe.1,
-        member: channels.wanted.1.clone(),
-        pulse: pulse.clone(),
-        sight: channels.sight.1.clone(),
-        lease: channels.lease.1.clone(),
-        exposure: exposure.clone(),
-        lists: lists.clone(),
-        carried: channels.carried.0,
     });
     let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
     let (times, shown) = (channels.times.1, channels.sight.0);
@@ -192,7 +209,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         lease_sight: channels.lease.1.clone(),
         sight: channels.sight.1.clone(),
         exposure,
-        failsafe: lists,
+        failsafe: channels.lists,
         display: channels.display.1,
         me: RefCell::new(me),
         settings: RefCell::new(Arc::new(settings)),
@@ -218,17 +235,13 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         calls: channels.calls.1,
         notes: channels.notes.1,
         reload: parts.reload,
-        pulse,
+        pulse: channels.pulse,
         metrics,
         events: parts.events,
         published: published.clone(),
     });
-    Node {
-        agent,
-        tasks: Tasks { keeper, mirror, asker, publisher },
-        published,
-        calls: channels.calls.0,
-    }
+    let tasks = Tasks { keeper, mirror, asker, publisher };
+    Node { agent, tasks, published, calls: channels.calls.0 }
 }
 
 /// PostgreSQL's settings until the store says something else.

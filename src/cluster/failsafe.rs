@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Term};
 
 /// The listed members with the addresses of their agents, as Patroni's `failsafe` key has them.
@@ -39,9 +38,8 @@ pub enum NotAccepted {
 /// How many of `listed` members, itself included, have to accept a primary. One that is gone does not
 /// count against it from three on, unless every member is `asked_of_all`: an agent of Patroni's kind
 /// takes over alone.
-pub fn acceptances_needed(listed: usize, asked_of_all: bool) -> usize {
-    let needed = if asked_of_all || listed < 3 { listed } else { listed - 1 };
-    if planted(Mutant::OneAcceptanceTooFew) { needed.saturating_sub(1).max(1) } else { needed }
+pub const fn acceptances_needed(listed: usize, asked_of_all: bool) -> usize {
+    if asked_of_all || listed < 3 { listed } else { listed - 1 }
 }
 
 /// How many of `listed` members have to be known not to carry the holder before another may take over:
@@ -50,10 +48,9 @@ pub const fn strangers_needed(listed: usize) -> usize {
     if listed < 3 { 1 } else { 2 }
 }
 
-/// Whether `accepted` is enough of this list.
-pub fn is_carried(listed: &Listed, accepted: &BTreeSet<MemberName>, asked_of_all: bool) -> bool {
-    let accepting = listed.keys().filter(|name| accepted.contains(*name)).count();
-    accepting > 0 && accepting >= acceptances_needed(listed.len(), asked_of_all)
+/// How many of this list have accepted.
+pub fn accepting(listed: &Listed, accepted: &BTreeSet<MemberName>) -> usize {
+    listed.keys().filter(|name| accepted.contains(*name)).count()
 }
 
 /// How many of this list are among those who do not carry the holder, and how many it takes.
@@ -98,10 +95,9 @@ mod tests {
     #[test]
     fn only_listed_members_count() {
         let three = listed(&["a", "b", "c"]);
-        assert!(is_carried(&three, &names(&["a", "c"]), false));
-        assert!(!is_carried(&three, &names(&["a", "d"]), false));
-        assert!(!is_carried(&three, &names(&["a", "c"]), true));
-        assert!(!is_carried(&listed(&[]), &names(&["a"]), false));
+        assert_eq!(accepting(&three, &names(&["a", "c"])), 2);
+        assert_eq!(accepting(&three, &names(&["a", "d"])), 1);
+        assert_eq!(accepting(&listed(&[]), &names(&["a"])), 0);
         assert_eq!(strangers(&three, &names(&["b", "d"])), (1, 2));
         assert_eq!(strangers(&listed(&["a"]), &names(&["b"])), (0, 1));
     }

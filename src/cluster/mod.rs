@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use failsafe::{
-    FailsafeAsk, Listed, NotAccepted, acceptances_needed, is_carried, strangers, strangers_needed,
+    FailsafeAsk, Listed, NotAccepted, acceptances_needed, accepting, strangers, strangers_needed,
 };
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};

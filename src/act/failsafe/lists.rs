@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cluster::{Listed, Versioned, is_carried};
+use crate::cluster::{Listed, Versioned, acceptances_needed, accepting};
+use crate::mutants::{Mutant, planted};
 use crate::values::{LeaseDeadline, MemberName, Revision};
 
 /// The lists. Cheap to clone; held for a few instructions only.
@@ -89,6 +90,15 @@ impl Inner {
         }
         Some(lists)
     }
+}
+
+/// Whether `accepted` is enough of this list.
+fn is_carried(listed: &Listed, accepted: &BTreeSet<MemberName>, asked_of_all: bool) -> bool {
+    let needed = acceptances_needed(listed.len(), asked_of_all);
+    let too_few = planted(Mutant::OneAcceptanceTooFew);
+    let needed = if too_few { needed.saturating_sub(1).max(1) } else { needed };
+    let accepting = accepting(listed, accepted);
+    accepting > 0 && accepting >= needed
 }
 
 #[cfg(test)]
