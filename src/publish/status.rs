@@ -34,7 +34,7 @@ pub struct Status {
     pub looked_at: Monotonic,
     /// The lease this node holds: its term and deadline.
     pub lease: Option<(Term, LeaseDeadline)>,
-    /// The cluster as last read, and when the read that was answered had been sent.
+    /// The cluster as last read, and until when that may be shown as its state.
     pub cluster: Option<(Arc<Cluster>, Monotonic)>,
     /// Unix time in seconds of the last answer of the store; 0 before the first.
     pub store_last_seen: i64,
@@ -97,8 +97,8 @@ impl Status {
 
     /// The cluster, while what was read of it is not older than `ttl`.
     pub fn cluster_in_sight(&self, now: Monotonic) -> Option<&Arc<Cluster>> {
-        let (cluster, read_at) = self.cluster.as_ref()?;
-        (now.since(*read_at) < self.times.ttl).then_some(cluster)
+        let (cluster, until) = self.cluster.as_ref()?;
+        (now < *until).then_some(cluster)
     }
 }
 
