@@ -32,11 +32,23 @@ pub enum Mutant {
     JournalAfterTheDeed,
     /// The slot of a member that is gone is dropped at once.
     SlotDroppedAtOnce,
+    /// An acceptance moves the deadline by when it was answered, not by when it was asked for.
+    AcceptanceFromReply,
+    /// A primary is content with one acceptance too few.
+    OneAcceptanceTooFew,
+    /// Who has accepted the primary races all the same.
+    AcceptorRaces,
+    /// Who has accepted the primary promises to another all the same.
+    AcceptorPromises,
+    /// A member that was started again does not know that it may have accepted.
+    AcceptanceForgotten,
+    /// A taker does not count who may be carrying the holder.
+    TakerDoesNotCount,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 20] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -51,6 +63,12 @@ impl Mutant {
         Mutant::StartAfterBrokenRewind,
         Mutant::JournalAfterTheDeed,
         Mutant::SlotDroppedAtOnce,
+        Mutant::AcceptanceFromReply,
+        Mutant::OneAcceptanceTooFew,
+        Mutant::AcceptorRaces,
+        Mutant::AcceptorPromises,
+        Mutant::AcceptanceForgotten,
+        Mutant::TakerDoesNotCount,
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cluster::{Refusal, Vote};
+use crate::cluster::{FailsafeAsk, NotAccepted, Refusal, Vote};
 use crate::values::Term;
 
 /// What started a turn.
@@ -72,6 +72,13 @@ pub enum Call {
     Position {
         /// Where the answer goes: the status of a turn that began after the question.
         answer: oneshot::Sender<()>,
+    },
+    /// A primary asks whether this node carries its lease while the store is away.
+    Failsafe {
+        /// The question.
+        ask: FailsafeAsk,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<(), NotAccepted>>,
     },
     /// Read the files again (`POST /reload`, SIGHUP).
     Reload,

@@ -10,6 +10,8 @@ mod changes;
 mod codes;
 #[path = "rest/documents.rs"]
 mod documents;
+#[path = "rest/failsafe.rs"]
+mod failsafe;
 #[path = "rest/handover.rs"]
 mod handover;
 #[path = "rest/pair.rs"]

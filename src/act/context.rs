@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::failsafe::FailsafeLists;
 use super::journal::Notebook;
 use super::lease::{Exposure, LeaseOrders};
 use super::ports::Ports;
@@ -60,6 +61,8 @@ pub struct Context<P: Ports> {
     pub sight: watch::Receiver<Option<Arc<Sight>>>,
     /// The mark of what may accept writes.
     pub exposure: Exposure<P::Fence>,
+    /// The lists of who carries the lease while the store is away.
+    pub failsafe: FailsafeLists,
     /// The lease that a bootstrap's claim hangs on.
     pub display: watch::Receiver<Option<crate::dcs::LeaseId>>,
     /// The revision of this agent's claim to bootstrap, until the bootstrap is written down.

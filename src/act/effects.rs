@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, promotion, records, rejoin};
+use super::{election, failsafe, promotion, records, rejoin};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -140,9 +140,9 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             election::refuse(context, refusal);
             Ok(())
         }
-        Effect::TakeBaton { baton, term } => {
+        Effect::TakeBaton { baton, term, failsafe } => {
             context.notebook.promise(*term).await?;
-            Ok(context.lease.take(*baton, *term).await.map(drop)?)
+            Ok(context.lease.take(*baton, *term, *failsafe).await.map(drop)?)
         }
         Effect::AcceptOffer => promotion::accept(context).await,
         Effect::RaiseTerm(term) => Ok(context.lease.raise(*term).await?),
@@ -180,17 +180,20 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             records::write_status(context, *optime, slots, retained).await
         }
         Effect::WriteHistory => records::write_history(context).await,
+        Effect::WriteFailsafe { list, read_at } => {
+            failsafe::write(context, list.as_ref(), *read_at).await
+        }
+        Effect::PromiseWithoutVote { term, why } => election::abstain(context, *term, why).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
-        Effect::Leave => {
-            context.note(Note::Leave(None));
-            Ok(())
-        }
-        Effect::Exit(why) => {
-            context.note(Note::Leave(Some(why.clone())));
-            Ok(())
-        }
+        Effect::Leave => leave(context, None),
+        Effect::Exit(why) => leave(context, Some(why.clone())),
     }
+}
+
+fn leave<P: Ports>(context: &Context<P>, why: Option<String>) -> Result<(), EffectError> {
+    context.note(Note::Leave(why));
+    Ok(())
 }
 
 /// A checkpoint of a large, busy server takes minutes; only a hung one takes longer than this.
@@ -237,6 +240,8 @@ fn name(effect: &Effect) -> &'static str {
         Effect::AdvanceSlots(_) => "move slots on",
         Effect::WriteStatus { .. } => "write status",
         Effect::WriteHistory => "write history",
+        Effect::WriteFailsafe { .. } => "write failsafe",
+        Effect::PromiseWithoutVote { .. } => "promise without a vote",
         Effect::RepairInitialize(_) => "repair initialize",
         Effect::RepairConfig => "repair config",
         Effect::Leave => "leave",

@@ -65,6 +65,18 @@ fn answer_all<P: Ports>(context: &Context<P>, term: Term, vote: &Vote) {
     }
 }
 
+/// Promises the term without a vote: this node has no position to tell, and will not carry an earlier
+/// holder any more.
+pub async fn abstain<P: Ports>(
+    context: &Context<P>,
+    term: Term,
+    why: &str,
+) -> Result<(), EffectError> {
+    context.notebook.promise(term).await?;
+    refuse(context, &Refusal::Abstains(why.to_owned()));
+    Ok(())
+}
+
 /// Answers everybody who waits for a promise with a refusal.
 pub fn refuse<P: Ports>(context: &Context<P>, refusal: &Refusal) {
     for (_, answer) in context.promise_answers.take() {

@@ -4,6 +4,7 @@
 mod context;
 mod effects;
 mod election;
+pub mod failsafe;
 mod journal;
 pub mod lease;
 mod ports;

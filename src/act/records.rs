@@ -19,7 +19,8 @@ use crate::values::{Clock, Lsn, MemberName, Revision, SystemId, Term, Timeline};
 /// PostgreSQL writes this into the history file of a promotion without a recovery target.
 const REASON_OF_A_PROMOTION: &str = "no recovery target specified";
 
-async fn commit<P: Ports>(
+/// Commits one transaction; `what` is what has changed where its conditions do not hold.
+pub(super) async fn commit<P: Ports>(
     context: &Context<P>,
     txn: Txn,
     what: &'static str,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::{Agent, Inlets};
-use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
+use crate::act::failsafe::{Asker, AskerParts, Carried, FailsafeLists};
+use crate::act::lease::{Exposure, Fence, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
 use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
 use crate::cluster::{Look, MemberState, Role};
 use crate::config::{
@@ -16,7 +17,7 @@ use crate::config::{
 };
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
-use crate::observe::Mirror;
+use crate::observe::{Mirror, Peers};
 use crate::publish::{Activity, Events, Metrics, Published, Status};
 use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Calls};
@@ -41,6 +42,8 @@ pub struct Assembly<P: Ports> {
     pub server: P::Server,
     /// The way to the other members.
     pub peers: P::Peers,
+    /// The same with nothing shared, for asking while the store is away.
+    pub failsafe_peers: P::Peers,
     /// Where the journal is kept.
     pub journal_file: P::JournalFile,
     /// What enforces the deadline.
@@ -59,6 +62,8 @@ pub struct Tasks<P: Ports> {
     pub keeper: Keeper<P::Store, P::Clock, P::Fence>,
     /// Keeps the copy of the store.
     pub mirror: Mirror<P::Store, P::Clock>,
+    /// Asks the members while the store is away. Wants a thread of its own.
+    pub asker: Asker<P::Peers, P::Clock, P::Fence>,
     /// Publishes this member.
     pub publisher: Publisher<P::Store, P::Clock>,
 }
@@ -120,19 +125,27 @@ struct Channels {
     lease: Ends<LeaseSight>,
     display: Ends<Option<LeaseId>>,
     wanted: Ends<Option<Arc<Wanted>>>,
+    failsafe: Ends<bool>,
+    carried: (mpsc::UnboundedSender<Carried>, mpsc::UnboundedReceiver<Carried>),
+    pulse: Pulse,
+    lists: FailsafeLists,
     orders: (LeaseOrders, mpsc::UnboundedReceiver<Order>),
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
     calls: (Calls, mpsc::UnboundedReceiver<Call>),
 }
 
 impl Channels {
-    fn new(times: LeaseTimes) -> Self {
+    fn new(times: LeaseTimes, failsafe: bool) -> Self {
         Self {
             times: watch::channel(times),
             sight: watch::channel(None),
             lease: watch::channel(LeaseSight::default()),
             display: watch::channel(None),
             wanted: watch::channel(None),
+            failsafe: watch::channel(failsafe),
+            carried: mpsc::unbounded_channel(),
+            pulse: Pulse::default(),
+            lists: FailsafeLists::default(),
             orders: LeaseOrders::channel(),
             notes: mpsc::unbounded_channel(),
             calls: mpsc::unbounded_channel(),
@@ -140,14 +153,43 @@ impl Channels {
     }
 }
 
+/// The task that asks the members while the store is away.
+fn asker<E, C, F: Fence>(
+    peers: E,
+    clock: C,
+    me: &Me,
+    channels: &Channels,
+    exposure: &Exposure<F>,
+) -> Asker<E, C, F>
+where
+    E: Peers,
+    C: Clock,
+{
+    Asker::new(AskerParts {
+        peers,
+        clock,
+        name: me.name.clone(),
+        incarnation: me.incarnation,
+        times: channels.times.1.clone(),
+        wanted: channels.failsafe.1.clone(),
+        member: channels.wanted.1.clone(),
+        pulse: channels.pulse.clone(),
+        sight: channels.sight.1.clone(),
+        lease: channels.lease.1.clone(),
+        exposure: exposure.clone(),
+        lists: channels.lists.clone(),
+        carried: channels.carried.0.clone(),
+    })
+}
+
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
-    let channels = Channels::new(settings.times);
+    let channels = Channels::new(settings.times, settings.dynamic.failsafe_mode);
     let exposure = Exposure::new(parts.fence);
-    let pulse = Pulse::default();
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
+    let asker = asker(parts.failsafe_peers, parts.clock.clone(), &me, &channels, &exposure);
     let keeper = Keeper::new(KeeperParts {
         store: parts.lease_store,
         clock: parts.clock.clone(),
@@ -156,10 +198,11 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         incarnation: me.incarnation,
         nonces: parts.nonces,
         times: channels.times.1.clone(),
-        pulse: pulse.clone(),
+        pulse: channels.pulse.clone(),
         sight: channels.sight.1.clone(),
         display: channels.display.1.clone(),
         orders: channels.orders.1,
+        carried: channels.carried.1,
         shown: channels.lease.0,
         metrics: parts.metrics.clone(),
     });
@@ -180,6 +223,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         lease_sight: channels.lease.1.clone(),
         sight: channels.sight.1.clone(),
         exposure,
+        failsafe: channels.lists,
         display: channels.display.1,
         me: RefCell::new(me),
         settings: RefCell::new(Arc::new(settings)),
@@ -200,16 +244,18 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         sight: channels.sight.1,
         lease: channels.lease.1,
         times: channels.times.0,
+        failsafe: channels.failsafe.0,
         wanted: channels.wanted.0,
         calls: channels.calls.1,
         notes: channels.notes.1,
         reload: parts.reload,
-        pulse,
+        pulse: channels.pulse,
         metrics,
         events: parts.events,
         published: published.clone(),
     });
-    Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls: channels.calls.0 }
+    let tasks = Tasks { keeper, mirror, asker, publisher };
+    Node { agent, tasks, published, calls: channels.calls.0 }
 }
 
 /// PostgreSQL's settings until the store says something else.
@@ -230,7 +276,9 @@ fn first_settings(config: &NodeConfig) -> (serde_json::Value, Dynamic, Settings)
 /// What a new cluster starts with; one that does not say gets our defaults.
 fn first_config(config: &NodeConfig) -> serde_json::Value {
     let given = config.bootstrap.as_ref().map(|bootstrap| bootstrap.dcs.clone());
-    serde_json::Value::Object(given.unwrap_or_default())
+    let mut document = given.unwrap_or_default();
+    document.entry("failsafe_mode").or_insert(true.into());
+    serde_json::Value::Object(document)
 }
 
 /// What is shown before the first turn.
@@ -260,6 +308,7 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         job: None,
         copy: None,
         system_id: None,
+        failsafe_until: None,
         stopping: false,
         losses: Vec::new(),
     }

@@ -49,6 +49,8 @@ impl<P: Ports> Agent<P> {
             *times = settings.times;
             changed
         });
+        let wanted = settings.dynamic.failsafe_mode;
+        self.inlets.failsafe.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
         self.inlets.context.settings.replace(settings);
         match self.inlets.context.server.configure(&effective).await {
             Ok(_) => self.configured = true,

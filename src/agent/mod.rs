@@ -1,6 +1,7 @@
 //! The loop: wake, observe, decide, act, publish. Work that takes time is a job beside it.
 
 mod assemble;
+mod failsafe;
 mod force;
 mod memory;
 mod report;
@@ -19,14 +20,14 @@ use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
 use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain, refuse};
-use crate::cluster::{Look, Role, State};
+use crate::cluster::{Look, NotAccepted, Role, State};
 use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{
     Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
 };
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
-use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
+use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 
 type Work = Pin<Box<dyn Future<Output = Result<(), EffectError>>>>;
@@ -63,6 +64,8 @@ pub struct Agent<P: Ports> {
     position_asked: Vec<oneshot::Sender<()>>,
     slot_watch: slot_watch::SlotWatch,
     side_work_failed: String,
+    failsafe_asked: Vec<failsafe::Asked>,
+    failsafe_told: Option<(Monotonic, MemberName, Result<(), NotAccepted>)>,
     ended: Option<Ended>,
 }
 
@@ -74,6 +77,7 @@ pub(super) struct Inlets<P: Ports> {
     pub(super) sight: watch::Receiver<Option<Arc<Sight>>>,
     pub(super) lease: watch::Receiver<LeaseSight>,
     pub(super) times: watch::Sender<LeaseTimes>,
+    pub(super) failsafe: watch::Sender<bool>,
     pub(super) wanted: watch::Sender<Option<Arc<Wanted>>>,
     pub(super) calls: mpsc::UnboundedReceiver<Call>,
     pub(super) notes: mpsc::UnboundedReceiver<Note>,
@@ -88,11 +92,13 @@ impl<P: Ports> Agent<P> {
     /// A loop that has not turned yet.
     pub(super) fn new(inlets: Inlets<P>) -> Self {
         let activity = inlets.published.get().decision.clone();
+        let started_at = Some(inlets.context.clock.now());
+        let memory = Memory { started_at, ..Memory::default() };
         Self {
             inlets,
             applied: None,
             configured: false,
-            memory: Memory::default(),
+            memory,
             job: None,
             upkeep: None,
             activity,
@@ -104,6 +110,8 @@ impl<P: Ports> Agent<P> {
             position_asked: Vec::new(),
             slot_watch: slot_watch::SlotWatch::default(),
             side_work_failed: String::new(),
+            failsafe_asked: Vec::new(),
+            failsafe_told: None,
             ended: None,
         }
     }
@@ -181,6 +189,10 @@ impl<P: Ports> Agent<P> {
                 self.position_asked.push(answer);
                 Wake::Request
             }
+            Call::Failsafe { ask, answer } => {
+                self.failsafe_asked.push(failsafe::Asked { ask, answer });
+                Wake::Request
+            }
             Call::Reload => {
                 self.reload_files();
                 Wake::Signal
@@ -247,7 +259,8 @@ impl<P: Ports> Agent<P> {
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
         self.take_notes();
-        let view = self.view();
+        let mut view = self.view();
+        self.answer_failsafe(&mut view);
         self.inlets.metrics.turn("observe", self.now().since(started));
         let decided_at = self.now();
         let decision = decide(&view);
@@ -314,6 +327,7 @@ impl<P: Ports> Agent<P> {
             me,
             seat,
             my_term: lease.held.map(|held| held.term),
+            carried_by: self.carried_by(&lease),
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
             job: self.job.as_ref().map(|running| running.job),

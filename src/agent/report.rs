@@ -7,7 +7,7 @@ use crate::act::{Ports, Wanted};
 use crate::cluster::{
     ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
 };
-use crate::decide::{JobKind, View};
+use crate::decide::{JobKind, Seat, View};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::Status;
 use crate::values::{Clock, Lsn, Monotonic, SystemId, WalPosition};
@@ -72,6 +72,7 @@ impl<P: Ports> Agent<P> {
             job: job.map(|job| (job.kind, job.since)),
             copy: self.copy,
             system_id: system_id(view),
+            failsafe_until: failsafe_until(view),
             stopping: self.memory.stop_asked,
             losses: view.journal.losses.clone(),
         };
@@ -159,6 +160,16 @@ pub fn own_position(look: &Look) -> Option<WalPosition> {
         | State::Starting
         | State::Stopping
         | State::Silent => None,
+    }
+}
+
+/// Until when the failsafe mode is in effect here.
+fn failsafe_until(view: &View) -> Option<Monotonic> {
+    let accepted = view.memory.accepted.as_ref().map(|accepted| accepted.until);
+    match view.seat {
+        Seat::Mine(until) if !view.carried_by.is_empty() => Some(until.moment()),
+        Seat::Mine(_) | Seat::Offered => None,
+        Seat::Held { .. } | Seat::Vacant(_) | Seat::Unknown => accepted,
     }
 }
 

@@ -11,6 +11,7 @@ mod config_writes;
 mod desk;
 mod documents;
 mod exposition;
+mod failsafe;
 mod handover;
 pub(crate) mod json;
 mod patroni_metrics;
@@ -87,7 +88,7 @@ struct Inner {
 /// A status document, and of what it was made.
 struct Rendered {
     status: Arc<Status>,
-    claims: [bool; 2],
+    claims: [bool; 3],
     at: Monotonic,
     body: Bytes,
 }
@@ -114,7 +115,11 @@ impl ApiState {
 
     /// The status document, rendered once for many requests.
     fn status_body(&self, status: &Arc<Status>, now: Monotonic) -> Bytes {
-        let claims = [status.is_writable(now), status.cluster_in_sight(now).is_some()];
+        let claims = [
+            status.is_writable(now),
+            status.cluster_in_sight(now).is_some(),
+            status.is_in_failsafe(now),
+        ];
         if let Some(last) = &*self.0.rendered.load()
             && Arc::ptr_eq(&last.status, status)
             && last.claims == claims

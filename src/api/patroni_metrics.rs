@@ -88,11 +88,10 @@ pub const METRICS: &[Metric] = &[
     gauge("patroni_cluster_unlocked", "1 while nobody is known to hold the leader key.", |at| {
         flag(at.is_unlocked())
     }),
-    // There is no failsafe mode yet: it is never in effect.
     gauge(
         "patroni_failsafe_mode_is_active",
-        "1 while the failsafe mode is in effect (not built yet: 0).",
-        |_| flag(false),
+        "1 while the members carry the lease in the store's place.",
+        |at| flag(at.status.is_in_failsafe(at.now)),
     ),
     gauge("patroni_postgres_timeline", "Timeline of the server, 0 if it does not run.", |at| {
         number(at.timeline().map(|timeline| u64::from(timeline.0)))

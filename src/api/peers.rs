@@ -6,8 +6,8 @@ use axum::http::Method;
 use serde_json::Value;
 
 use super::client::{RestAnswer, RestCall, RestError, call, endpoint};
-use super::{position, promise};
-use crate::cluster::{Refusal, Vote};
+use super::{failsafe, position, promise};
+use crate::cluster::{FailsafeAsk, NotAccepted, Refusal, Vote};
 use crate::config::{Credentials, NodeConfig};
 use crate::observe::{Ask, Peer, PeerError, PeerStatus, Peers};
 use crate::values::{Lsn, Timeline};
@@ -77,6 +77,19 @@ impl Peers for HttpPeers {
             }
             code => Err(nonsense(peer, format!("code {code}: {}", first_line(&answer.text)))),
         }
+    }
+
+    async fn failsafe(
+        &self,
+        peer: &Peer,
+        ask: &FailsafeAsk,
+        within: Duration,
+    ) -> Result<Result<(), NotAccepted>, PeerError> {
+        let url = endpoint(&peer.api_url, failsafe::PATH)
+            .ok_or_else(|| nonsense(peer, format!("{:?} is no api_url", peer.api_url)))?;
+        let question = failsafe::question(ask);
+        let answer = self.call(peer, (Method::POST, &url), Some(&question), within).await?;
+        Ok(failsafe::read_answer(answer.code, &answer.text))
     }
 
     async fn status(&self, peer: &Peer, within: Duration) -> Result<PeerStatus, PeerError> {

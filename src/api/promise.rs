@@ -73,6 +73,8 @@ enum RefusalDocument {
     HolderIsAlive,
     Promised { term: Term },
     NotAVoter { what: String },
+    Abstains { what: String },
+    Carries { what: String },
 }
 
 /// A refusal's document.
@@ -81,6 +83,8 @@ pub fn refusal_document(refusal: &Refusal) -> Value {
         Refusal::HolderIsAlive => RefusalDocument::HolderIsAlive,
         Refusal::Promised(term) => RefusalDocument::Promised { term: *term },
         Refusal::NotAVoter(what) => RefusalDocument::NotAVoter { what: what.clone() },
+        Refusal::Abstains(what) => RefusalDocument::Abstains { what: what.clone() },
+        Refusal::Carries(what) => RefusalDocument::Carries { what: what.clone() },
     })
 }
 
@@ -95,6 +99,8 @@ pub fn read_refusal(text: &str) -> Result<Refusal, String> {
         RefusalDocument::HolderIsAlive => Refusal::HolderIsAlive,
         RefusalDocument::Promised { term } => Refusal::Promised(term),
         RefusalDocument::NotAVoter { what } => Refusal::NotAVoter(what),
+        RefusalDocument::Abstains { what } => Refusal::Abstains(what),
+        RefusalDocument::Carries { what } => Refusal::Carries(what),
     })
 }
 
@@ -144,6 +150,8 @@ mod tests {
             Refusal::HolderIsAlive,
             Refusal::Promised(Term(7)),
             Refusal::NotAVoter("a primary".to_owned()),
+            Refusal::Abstains("there is no data".to_owned()),
+            Refusal::Carries("it has accepted a".to_owned()),
         ] {
             let text = refusal_document(&refusal).to_string();
             assert_eq!(read_refusal(&text).unwrap(), refusal, "{text}");

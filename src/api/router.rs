@@ -10,7 +10,8 @@ use super::preflight::Action;
 use super::query::Query;
 use super::reply::{self, Refused, Reply};
 use super::{
-    ApiState, config_writes, documents, exposition, handover, position, probes, promise, wire,
+    ApiState, config_writes, documents, exposition, failsafe, handover, position, probes, promise,
+    wire,
 };
 use crate::publish::Status;
 use crate::wake::Call;
@@ -54,13 +55,13 @@ enum Change {
     Reload,
     Promise,
     Position,
+    Failsafe,
 }
 
 const NO_RESTART: &str = "restart is not built yet: a switchover, or a restart of the agent, \
     brings settings into force that wait for a restart";
 const NO_REINITIALIZE: &str = "reinitialize is not built yet: stop the agent, empty the data \
     directory, start the agent; it then copies the leader's data";
-const NO_FAILSAFE: &str = "the failsafe mode is not built yet: this node accepts nothing";
 const NO_CITUS: &str = "Citus clusters are not built yet";
 const NO_SIGTERM: &str = "send SIGTERM to the agent's process to stop it";
 
@@ -88,7 +89,7 @@ impl Route {
             ("POST", "position") => Route::Change(Change::Position),
             ("POST" | "DELETE", "restart") => Route::Later(NO_RESTART),
             ("POST", "reinitialize") => Route::Later(NO_REINITIALIZE),
-            ("POST", "failsafe") => Route::Later(NO_FAILSAFE),
+            ("POST", "failsafe") => Route::Change(Change::Failsafe),
             ("POST", "citus" | "mpp") => Route::Later(NO_CITUS),
             ("POST", "sigterm") => Route::Later(NO_SIGTERM),
             _ => Route::None,
@@ -137,6 +138,7 @@ async fn change(api: &ApiState, what: Change, request: Request) -> Result<Reply,
         Change::WithdrawSwitchover => handover::delete(api).await,
         Change::Promise => promise::answer(api, request).await,
         Change::Position => position::answer(api).await,
+        Change::Failsafe => failsafe::answer(api, request).await,
         Change::Reload => match api.0.calls.send(Call::Reload) {
             Ok(()) => Ok(reply::text(StatusCode::ACCEPTED, "reload scheduled")),
             Err(_) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending")),
@@ -190,7 +192,7 @@ fn of_cluster(status: &Status, document: Document) -> Result<Reply, Refused> {
     let shown = match document {
         Document::Config => cluster.config.as_ref().ok_or_else(|| missing("config"))?.value.clone(),
         Document::Failsafe => documents::failsafe_document(
-            cluster.failsafe.as_ref().ok_or_else(|| missing("failsafe"))?,
+            &cluster.failsafe.as_ref().ok_or_else(|| missing("failsafe"))?.value,
         ),
         Document::History => {
             let entries = cluster.history.as_ref().map_or(&[][..], |history| &history.value);

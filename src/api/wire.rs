@@ -93,6 +93,9 @@ fn cluster(shown: &Shown, document: &mut Map<String, Value>) {
     if shown.is_unlocked() {
         document.insert("cluster_unlocked".into(), true.into());
     }
+    if shown.status.is_in_failsafe(shown.now) {
+        document.insert("failsafe_mode_is_active".into(), true.into());
+    }
     document.insert("dcs_last_seen".into(), shown.status.store_last_seen.into());
 }
 

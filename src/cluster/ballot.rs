@@ -28,6 +28,10 @@ pub enum Refusal {
     Promised(Term),
     /// It is no standby that could vote now; the text says what it is.
     NotAVoter(String),
+    /// The same, and it has promised all the same: it will not carry an earlier holder.
+    Abstains(String),
+    /// It may be carrying the holder's lease; the text says why.
+    Carries(String),
 }
 
 /// The answers to one round of asking.

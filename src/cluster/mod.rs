@@ -3,6 +3,7 @@
 
 mod ballot;
 mod baton;
+mod failsafe;
 mod lineage;
 mod loss;
 mod member;
@@ -14,6 +15,9 @@ use std::collections::BTreeMap;
 
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
+pub use failsafe::{
+    FailsafeAsk, Listed, NotAccepted, acceptances_needed, accepting, strangers, strangers_needed,
+};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use loss::{Loss, LossStep};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
@@ -121,7 +125,7 @@ pub struct Cluster {
     /// Patroni's `sync` key.
     pub sync: Option<Versioned<SyncState>>,
     /// Patroni's `failsafe` key.
-    pub failsafe: Option<BTreeMap<MemberName, String>>,
+    pub failsafe: Option<Versioned<Listed>>,
 }
 
 impl Cluster {

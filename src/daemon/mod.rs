@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::act::failsafe::Asker;
 use crate::act::lease::Keeper;
 use crate::agent::{Agent, Ended, Node, Tasks, assemble};
 use crate::api::{self, Access, ApiParts, ApiState, RestCall};
@@ -75,11 +76,9 @@ fn run_logged(
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
-    let Tasks { keeper, mirror, publisher } = tasks;
-    let _keeper = on_a_thread("lease", move || {
-        one_thread()?.block_on(Keeper::run(keeper));
-        Ok(())
-    })?;
+    let Tasks { keeper, mirror, asker, publisher } = tasks;
+    let _keeper = forever("lease", move || Keeper::run(keeper))?;
+    let _asker = forever("failsafe", move || Asker::run(asker))?;
     let (access, warnings) = Access::of(&config.restapi);
     for warning in warnings {
         warn!(warning, "a header cannot be sent");
@@ -231,6 +230,17 @@ async fn refuse_a_taken_name(cluster: &Cluster, config: &NodeConfig) -> Result<(
 fn one_thread() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.context("the runtime could not be started")
+}
+
+/// Runs a task on a thread and a runtime of its own.
+fn forever<T: Future<Output = ()>>(
+    name: &'static str,
+    task: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>> {
+    on_a_thread(name, move || {
+        one_thread()?.block_on(task());
+        Ok(())
+    })
 }
 
 /// Runs something on a thread of its own; what ends it with an error ends the agent.

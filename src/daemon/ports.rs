@@ -90,6 +90,7 @@ impl Environment {
             lease_store: self.store.separate(),
             store: self.store,
             server: self.server,
+            failsafe_peers: self.peers.clone(),
             peers: self.peers,
             journal_file,
             fence: self.fence,

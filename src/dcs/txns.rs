@@ -57,6 +57,12 @@ pub fn taken(seen: Revision, next: &Baton, lease: Option<LeaseId>) -> Txn {
     txn
 }
 
+/// A further condition of a change of holder after a silence: who may be carrying the silent one was
+/// counted by the list at this revision.
+pub fn failsafe_is_at(revision: Revision) -> Compare {
+    at(keys::FAILSAFE, revision)
+}
+
 /// A release: the baton is marked as free, `leader` goes. The guard stays, so that what the holder
 /// still has under way is judged by its own term until the next one takes over.
 pub fn released(last: Revision, free: &Baton) -> Txn {

@@ -54,7 +54,7 @@ fn take_first_baton(view: &View) -> Effect {
     let cluster = view.cluster();
     let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
     let term = cluster.highest_term().max(view.journal.promised).next().max(Term(1));
-    Effect::TakeBaton { baton, term }
+    Effect::TakeBaton { baton, term, failsafe: None }
 }
 
 /// A stopped standalone server becomes the first leader of a cluster that has no data yet.

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Lineage, Loss, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
+use crate::cluster::{
+    Lineage, Listed, Loss, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned,
+};
 use crate::values::{
     Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
 };
@@ -106,6 +108,8 @@ pub enum Effect {
         baton: Revision,
         /// The new term.
         term: Term,
+        /// The revision that the `failsafe` key must still have, where it was counted by.
+        failsafe: Option<Revision>,
     },
     /// The first renewal of a baton that was offered by name.
     AcceptOffer,
@@ -214,6 +218,20 @@ pub enum Effect {
     },
     /// Write the finished timelines for people, guarded.
     WriteHistory,
+    /// Write who is asked while the store is away, guarded, over what was read; or remove the key.
+    WriteFailsafe {
+        /// The listed members; `None` removes the key.
+        list: Option<Listed>,
+        /// What is replaced.
+        read_at: Revision,
+    },
+    /// Promise the term that somebody asked for, without a vote.
+    PromiseWithoutVote {
+        /// The term.
+        term: Term,
+        /// Why there is no vote.
+        why: String,
+    },
     /// Write the identifier into a missing or unreadable `initialize` key, guarded.
     RepairInitialize(SystemId),
     /// Write the dynamic configuration into a missing `config` key, guarded.

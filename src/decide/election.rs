@@ -7,8 +7,8 @@ use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
-use super::promotion;
 use super::view::{JobKind, Vacancy, View};
+use super::{failsafe, promotion};
 
 /// Stands for election, or says why not.
 pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {
@@ -18,6 +18,9 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
     if vacancy == Vacancy::NeverHeld && cluster.leader.is_some() {
         let reason = Reason::plain("hold still: an agent of another kind leads this cluster");
         return Decision::wait(reason);
+    }
+    if let Some(decision) = failsafe::stand_aside(view) {
+        return decision;
     }
     if !view.me.may_lead {
         return Decision::wait(Reason::plain("stand by: this node is tagged nofailover"));
@@ -52,7 +55,10 @@ fn ask(view: &View, label: &'static str) -> Decision {
     let refused = view.memory.ballot.as_ref().map_or(Term::ZERO, |ballot| {
         let promised = ballot.refusals.iter().map(|(_, refusal)| match refusal {
             Refusal::Promised(term) => *term,
-            Refusal::HolderIsAlive | Refusal::NotAVoter(_) => Term::ZERO,
+            Refusal::HolderIsAlive
+            | Refusal::NotAVoter(_)
+            | Refusal::Abstains(_)
+            | Refusal::Carries(_) => Term::ZERO,
         });
         promised.fold(Term::ZERO, Term::max)
     });
@@ -75,6 +81,9 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     if let Some(reason) = too_early(view, ballot) {
         return Decision::wait(reason).and_look_again_at(again_at);
     }
+    if let Some(reason) = failsafe::may_be_carried(view, vacancy) {
+        return Decision::wait(reason).and_look_again_at(again_at);
+    }
     let Some(best) = chosen(view, &standings) else {
         let why: Vec<String> =
             standings.unfit.iter().map(|(name, why)| format!("{name} {why}")).collect();
@@ -95,14 +104,17 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
         return Decision::wait(Reason::with("leave it to the better candidate", best))
             .and_look_again_at(again_at);
     }
-    promotion::take_the_seat(view, ballot, standings.lineage)
+    let failsafe = failsafe::revision_to_keep(view);
+    promotion::take_the_seat(view, ballot, standings.lineage, failsafe)
 }
 
 /// The last leader's agent answers, only its server does not yet: after a restart of everything.
 fn last_leader_is_coming_up(view: &View, ballot: &Ballot) -> bool {
     let Some(baton) = &view.cluster().baton else { return false };
     let answers = |(name, refusal): &(MemberName, Refusal)| {
-        *name == baton.value.holder && matches!(refusal, Refusal::NotAVoter(_))
+        *name == baton.value.holder && {
+            matches!(refusal, Refusal::NotAVoter(_) | Refusal::Abstains(_))
+        }
     };
     ballot.refusals.iter().any(answers)
 }

@@ -5,10 +5,13 @@ use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
-use super::{handover, promotion, upkeep};
+use super::{failsafe, handover, promotion, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
 pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
+    if !view.carried_by.is_empty() {
+        return failsafe::lead_on(view, facts);
+    }
     let highest = view.cluster().highest_term().max(view.journal.promised);
     if view.my_term.is_some_and(|mine| mine < highest) {
         let detail = format!("to {highest}");

@@ -5,6 +5,7 @@ mod bootstrap;
 mod candidates;
 mod decision;
 mod election;
+mod failsafe;
 mod following;
 mod gates;
 mod handover;
@@ -22,6 +23,7 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
+pub use failsafe::{Acceptance, judge};
 pub use ladder::Ladder;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use slots::SlotMemory;

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts, Versioned};
-use crate::values::LeaseDeadline;
+use crate::values::{LeaseDeadline, Revision};
 
 use super::decision::{Decision, Effect, Reason};
 use super::slots;
 use super::view::{JobKind, View};
 
 /// Takes the vacant seat on the strength of a ballot, and promotes.
-pub fn take_the_seat(view: &View, ballot: &Arc<Ballot>, lineage: Lineage) -> Decision {
+pub fn take_the_seat(
+    view: &View,
+    ballot: &Arc<Ballot>,
+    lineage: Lineage,
+    failsafe: Option<Revision>,
+) -> Decision {
     let term = ballot.term;
     let voters: Vec<&str> = ballot.votes.iter().map(|vote| vote.name.as_str()).collect();
-    let mut effects = vec![Effect::TakeBaton { baton: ballot.baton, term }];
+    let mut effects = vec![Effect::TakeBaton { baton: ballot.baton, term, failsafe }];
     effects.extend(promote(view, lineage));
     let detail = format!("term {term}, votes of {}", voters.join(", "));
     Decision::act(Reason::with("take the lead: won the race", detail), JobKind::Promote, effects)

@@ -51,8 +51,14 @@ pub struct HeldLease {
     pub term: Term,
     /// Until when.
     pub deadline: LeaseDeadline,
+    /// Until when by the store alone; the deadline lies later while the members carry the lease.
+    pub renewed: LeaseDeadline,
+    /// From when on the members are asked if the store does not renew it.
+    pub ask_from: Monotonic,
     /// The baton's revision.
     pub revision: Revision,
+    /// The baton's revision when this agent began to hold it.
+    pub since: Revision,
 }
 
 /// Who holds the seat now.

@@ -3,8 +3,8 @@
 use crate::cluster::{Initialize, Lineage, PrimaryFacts};
 
 use super::decision::Effect;
-use super::slots;
 use super::view::View;
+use super::{failsafe, slots};
 
 /// What is missing right now; empty while the last of it is still under way.
 pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
@@ -26,6 +26,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     if history_is_behind(&cluster.lineage(), view) {
         effects.push(Effect::WriteHistory);
     }
+    effects.extend(failsafe::list_is_due(view));
     if status_is_due(view, facts) {
         let (positions, retained) = (slots::positions(view, facts), slots::retained(view));
         let optime = facts.position.lsn;

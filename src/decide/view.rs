@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failsafe::Acceptance;
 use super::ladder::Ladder;
 use super::slots::SlotMemory;
 use crate::cluster::{Ballot, Cluster, Loss, State};
@@ -27,6 +28,8 @@ pub struct View {
     pub seat: Seat,
     /// The term of this node's own lease, while it holds one.
     pub my_term: Option<Term>,
+    /// Who carries this node's lease while the store does not renew it; empty while it does.
+    pub carried_by: Vec<MemberName>,
     /// What the local server is doing.
     pub server: Arc<State>,
     /// What this node is busy with.
@@ -161,6 +164,10 @@ pub struct Memory {
     pub failure: Option<Failure>,
     /// A promise somebody asks for, to be answered this turn.
     pub promise_asked: Option<Term>,
+    /// Whom this node has accepted last while the store was away.
+    pub accepted: Option<Acceptance>,
+    /// When this agent was started: what it had accepted before is not known.
+    pub started_at: Option<Monotonic>,
     /// Whether the agent was told to stop.
     pub stop_asked: bool,
     /// What the leader found wrong with the pending request, by the request's revision: said once.

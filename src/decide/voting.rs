@@ -6,6 +6,7 @@ use crate::cluster::{Refusal, State};
 use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
+use super::failsafe;
 use super::view::{JobKind, Seat, View};
 
 /// The answer that is due this turn, if somebody asked.
@@ -25,6 +26,11 @@ pub fn answer(view: &View) -> Option<Decision> {
         };
     }
     Some(match refusal(view, term) {
+        Some(Refusal::NotAVoter(why)) if may_abstain(view) => {
+            let reason = Reason::with("promise without a vote", why.clone());
+            let effects = vec![Effect::PromiseWithoutVote { term, why }];
+            Decision::act(reason, JobKind::Vote, effects)
+        }
         Some(refusal) => refuse(refusal),
         None => {
             let reason = Reason::with("promise", format!("term {term}"));
@@ -52,6 +58,9 @@ fn refusal(view: &View, term: Term) -> Option<Refusal> {
         // A voter that cannot read the store can still promise: the compare-and-swap decides.
         Seat::Vacant(_) | Seat::Unknown => {}
     }
+    if let Some(refusal) = failsafe::refusal(view) {
+        return Some(refusal);
+    }
     match &*view.server {
         State::Standby(facts) if facts.replay_paused => Some(not_a_voter("replay is paused")),
         State::Standby(_) => None,
@@ -63,6 +72,13 @@ fn refusal(view: &View, term: Term) -> Option<Refusal> {
         State::Empty => Some(not_a_voter("there is no data")),
         State::Unusable(_) => Some(not_a_voter("the data directory cannot be used")),
     }
+}
+
+/// A node that cannot vote can still say that it does not carry the holder: where members are listed,
+/// a taker needs that of some of them.
+fn may_abstain(view: &View) -> bool {
+    let listed = view.cluster.as_ref().is_some_and(|cluster| cluster.failsafe.is_some());
+    listed && !view.exposed && !matches!(&*view.server, State::Primary(_))
 }
 
 fn not_a_voter(why: &str) -> Refusal {

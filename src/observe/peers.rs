@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::cluster::{Refusal, Vote};
+use crate::cluster::{FailsafeAsk, NotAccepted, Refusal, Vote};
 use crate::values::{Lsn, MemberName, Term, Timeline};
 
 /// Another member, as it can be reached.
@@ -65,6 +65,18 @@ pub trait Peers {
         ask: &Ask,
         within: Duration,
     ) -> impl Future<Output = Result<Result<Vote, Refusal>, PeerError>>;
+
+    /// Asks one member to carry this node's lease while the store is away. The outer error: no answer.
+    /// The inner: a refusal.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read.
+    fn failsafe(
+        &self,
+        peer: &Peer,
+        ask: &FailsafeAsk,
+        within: Duration,
+    ) -> impl Future<Output = Result<Result<(), NotAccepted>, PeerError>>;
 
     /// Asks one member where it stands.
     ///

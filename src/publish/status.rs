@@ -54,6 +54,8 @@ pub struct Status {
     pub copy: Option<CopyProgress>,
     /// The identifier of the data, once there is any.
     pub system_id: Option<SystemId>,
+    /// Until when this node carries a leader's lease, or has its own carried, while the store is away.
+    pub failsafe_until: Option<Monotonic>,
     /// Whether the agent is stopping.
     pub stopping: bool,
     /// What this node gave up of its own log when it came back, oldest first.
@@ -84,6 +86,12 @@ impl Status {
     /// Whether this node holds the lease at `now`.
     pub fn holds_lease(&self, now: Monotonic) -> bool {
         self.lease.is_some_and(|(_, until)| !until.has_passed(now))
+    }
+
+    /// Whether the failsafe mode is in effect here at `now`: the lease is carried by the members, or
+    /// this node carries one.
+    pub fn is_in_failsafe(&self, now: Monotonic) -> bool {
+        self.failsafe_until.is_some_and(|until| now < until)
     }
 
     /// Whether the loop turned lately: its claims about the server are then worth something.

@@ -8,6 +8,7 @@ mod bootstrap;
 mod faults;
 mod input;
 mod ladder;
+mod outage;
 mod outside;
 mod partition;
 mod rejoin;

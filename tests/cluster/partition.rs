@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::faults::{BOUND, under_load};
 use crate::support::cluster::Plan;
 use crate::support::wait::wait_until;
@@ -13,7 +15,8 @@ fn in_namespaces() -> Plan {
 #[test]
 fn a_primary_that_etcd_does_not_reach_steps_down_before_another_leads() {
     let mut writes_past_the_end = None;
-    let scenario = under_load(in_namespaces(), |cluster, leader| {
+    let plan = Plan { dcs: json!({ "failsafe_mode": false }), ..in_namespaces() };
+    let scenario = under_load(plan, |cluster, leader| {
         let network = cluster.network.as_ref().expect("a network");
         // What etcd answers does not arrive; what the agent sends does, and so do the clients' writes
         // and the other members' questions.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pgbaton::dcs::Store;
+use serde_json::json;
 
 use crate::bootstrap::pair;
 use crate::faults::{BOUND, under_load};
@@ -51,7 +52,8 @@ fn a_short_restart_of_etcd_costs_no_write() {
 
 #[test]
 fn writes_stop_when_etcd_is_away_for_longer_than_the_lease_and_come_back() {
-    let mut cluster = Cluster::start(Plan::default());
+    let plan = Plan { dcs: json!({ "failsafe_mode": false }), ..Plan::default() };
+    let mut cluster = Cluster::start(plan);
     let leader = cluster.wait_for_leader(START_BOUND);
     let ledger = cluster.open_ledger();
     let since = Instant::now();

@@ -179,7 +179,8 @@ async fn history_config_and_failsafe_as_they_were_last_read() {
         let value = json!({"ttl": 5, "postgresql": {"parameters": {"work_mem": "4MB"}}});
         cluster.config = Some(Versioned { value, revision: Revision(4) });
         let url = "http://10.1.0.6:8008/patroni".to_owned();
-        cluster.failsafe = Some(BTreeMap::from([("db-a".into(), url)]));
+        let value = BTreeMap::from([("db-a".into(), url)]);
+        cluster.failsafe = Some(Versioned { value, revision: Revision(5) });
     });
     let api = Api::of(status).await;
     // Stale, but these change seldom, and nobody routes by them.

@@ -60,6 +60,8 @@ async fn a_vote_and_every_refusal_arrive_as_they_were_given() {
         Err(Refusal::HolderIsAlive),
         Err(Refusal::Promised(Term(9))),
         Err(Refusal::NotAVoter("a primary".to_owned())),
+        Err(Refusal::Abstains("there is no data".to_owned())),
+        Err(Refusal::Carries("it has accepted b".to_owned())),
     ] {
         let told = round(&peers, &mut api, "a", Some(answered.clone())).await;
         assert_eq!(told.expect("an answer"), answered);

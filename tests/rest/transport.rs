@@ -76,7 +76,6 @@ async fn what_is_not_built_says_so_and_what_to_do() {
         ("POST", "/restart", "restart is not built yet: "),
         ("DELETE", "/restart", "restart is not built yet: "),
         ("POST", "/reinitialize", "reinitialize is not built yet: "),
-        ("POST", "/failsafe", "the failsafe mode is not built yet: "),
         ("POST", "/citus", "Citus clusters are not built yet"),
         ("POST", "/mpp", "Citus clusters are not built yet"),
         ("POST", "/sigterm", "send SIGTERM to the agent's process"),

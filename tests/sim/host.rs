@@ -122,6 +122,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         lease_store: store(),
         server: SimServer::new(Rc::clone(world), node),
         peers: SimPeers { world: Rc::clone(world), node },
+        failsafe_peers: SimPeers { world: Rc::clone(world), node },
         journal_file: SimJournal { world: Rc::clone(world), node },
         fence: SimFence { world: Rc::clone(world), node },
         clock: host.clock,
@@ -129,7 +130,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         events: Events::default(),
     };
     let Node { agent, tasks, published, calls } = assemble(assembly);
-    let Tasks { keeper, mirror, publisher } = tasks;
+    let Tasks { keeper, mirror, asker, publisher } = tasks;
     let gate = || vec![Rc::clone(&host.gate)];
     let polls = || Rc::clone(&world.polls);
     let span = tracing::info_span!("node", name = %host.name);
@@ -143,6 +144,7 @@ pub fn start(world: &Rc<World>, node: usize) {
     let tasks = vec![
         Task::spawn(loop_gates, polls(), looping.instrument(span.clone())),
         Task::spawn(gate(), polls(), keeper.run().instrument(span.clone())),
+        Task::spawn(gate(), polls(), asker.run().instrument(span.clone())),
         Task::spawn(gate(), polls(), mirror.run().instrument(span.clone())),
         Task::spawn(gate(), polls(), publisher.run().instrument(span)),
     ];

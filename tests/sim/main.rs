@@ -5,6 +5,7 @@
 
 mod args;
 mod batch;
+mod carried;
 mod clock;
 mod etcd;
 mod faults;

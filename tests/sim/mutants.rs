@@ -25,6 +25,12 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::StartAfterBrokenRewind => 500,
         Mutant::JournalAfterTheDeed => 500,
         Mutant::SlotDroppedAtOnce => 500,
+        Mutant::AcceptanceFromReply => 3_000,
+        Mutant::OneAcceptanceTooFew => 500,
+        Mutant::AcceptorRaces => 1_000,
+        Mutant::AcceptorPromises => 1_000,
+        Mutant::AcceptanceForgotten => 3_000,
+        Mutant::TakerDoesNotCount => 3_000,
     }
 }
 

@@ -20,6 +20,7 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
         "loop_wait": 1,
         "retry_timeout": 1,
         "maximum_lag_on_failover": plan.lag_bytes_max,
+        "failsafe_mode": plan.failsafe,
         "primary_start_timeout": plan.primary_start_timeout_seconds,
     });
     let tags = match plan.tags[node].as_ref() {

@@ -29,6 +29,8 @@ pub struct Plan {
     pub remove_after_failed_rewind: bool,
     /// What becomes of diverged directories else.
     pub diverged_data: DivergedData,
+    /// `failsafe_mode`.
+    pub failsafe: bool,
     /// One tag of each node, where it has one.
     pub tags: Vec<Option<(&'static str, Value)>>,
     /// Whether faults begin with the world, not only when it serves.
@@ -48,6 +50,7 @@ impl Plan {
         let faulty_for = ttl * 6 + Duration::from_secs(2);
         let tags = tags(rng, nodes);
         let use_pg_rewind = rng.chance(900);
+        let failsafe = rng.chance(500);
         Self {
             nodes,
             ttl,
@@ -63,10 +66,11 @@ impl Plan {
                 DivergedData::Remove,
                 DivergedData::StayDown,
             ]),
+            failsafe,
             tags,
             faults_from_the_start: rng.chance(120),
             faulty_for,
-            faults: draw(rng, ttl, faulty_for),
+            faults: draw(rng, ttl, faulty_for, failsafe),
         }
     }
 }

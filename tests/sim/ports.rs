@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pgbaton::act::lease::Fence;
 use pgbaton::act::{JournalFile, Ports};
-use pgbaton::cluster::{Refusal, State, Vote};
+use pgbaton::cluster::{FailsafeAsk, NotAccepted, Refusal, State, Vote};
 use pgbaton::decide::Journal;
 use pgbaton::observe::{Ask, Peer, PeerError, PeerStatus, Peers};
 use pgbaton::values::{Clock, LeaseDeadline, MemberName};
@@ -13,6 +13,7 @@ use pgbaton::wake::Call;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use crate::carried::Accepted;
 use crate::clock::SimClock;
 use crate::etcd::SimStore;
 use crate::invariants;
@@ -65,6 +66,9 @@ impl SimPeers {
         let delivered = sent.is_some_and(|calls| calls.send(call).is_ok());
         let reply = if delivered { reply.await.ok() } else { None };
         let Some(reply) = reply else { return std::future::pending().await };
+        if matches!(reply, Ok(_) | Err(Refusal::Abstains(_))) {
+            invariants::promised(&self.world, to);
+        }
         if reply.is_ok() {
             let told = &mut self.world.truth.borrow_mut().told[to];
             *told = ask.term.max(*told);
@@ -85,11 +89,32 @@ impl Peers for SimPeers {
         invariants::asked_for_a_promise(&self.world, self.node);
         match timeout(within, self.ask(to, ask)).await {
             Ok(answer) => {
+                if let Err(Refusal::Carries(_)) = answer {
+                    self.world.sometimes(Sometimes::TakerHeldOff);
+                }
                 if let Err(Refusal::HolderIsAlive) = answer {
                     self.world.sometimes(Sometimes::HolderSeenAlive);
                 }
                 Ok(answer)
             }
+            Err(_) => Err(PeerError::Silent(peer.name.clone())),
+        }
+    }
+
+    async fn failsafe(
+        &self,
+        peer: &Peer,
+        ask: &FailsafeAsk,
+        within: Duration,
+    ) -> Result<Result<(), NotAccepted>, PeerError> {
+        let to = self.target(peer)?;
+        let (sender, answer) = oneshot::channel();
+        let question = Question { from: self.node, to, ask: ask.clone() };
+        // What was sent arrives, whatever becomes of who sent it.
+        tokio::task::spawn_local(carry_question(Rc::clone(&self.world), question, sender));
+        match timeout(within, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => std::future::pending().await,
             Err(_) => Err(PeerError::Silent(peer.name.clone())),
         }
     }
@@ -108,6 +133,44 @@ impl Peers for SimPeers {
         });
         answer.await.ok().flatten().ok_or_else(silent)
     }
+}
+
+/// A primary's question on its way.
+struct Question {
+    from: usize,
+    to: usize,
+    ask: FailsafeAsk,
+}
+
+async fn carry_question(
+    world: Rc<World>,
+    question: Question,
+    sender: oneshot::Sender<Result<(), NotAccepted>>,
+) {
+    let Question { from, to, ask } = question;
+    let sent_at = world.now();
+    let incarnation = world.hosts[from].incarnation();
+    let link = |from: usize, to: usize| world.net.borrow().agents[from][to];
+    let Some(there) = link(from, to).carry(&world.rng) else { return };
+    sleep(there).await;
+    let ttl = ask.ttl;
+    let (answer, reply) = oneshot::channel();
+    let calls = world.hosts[to].life.borrow().calls.clone();
+    let delivered = calls.is_some_and(|calls| calls.send(Call::Failsafe { ask, answer }).is_ok());
+    if !delivered {
+        return;
+    }
+    let Ok(reply) = reply.await else { return };
+    if reply.is_ok() {
+        let at = world.now();
+        let accepted = Accepted { leader: from, incarnation, sent_at, at, ttl };
+        world.truth.borrow_mut().accepts(to, accepted);
+        world.note(to, "carries the leader", [from as u64, 0]);
+    }
+    let Some(back) = link(to, from).carry(&world.rng) else { return };
+    sleep(back).await;
+    // Whoever asked may have given up.
+    let _ = sender.send(reply);
 }
 
 fn read_status(world: &World, node: usize, name: &MemberName) -> Option<PeerStatus> {

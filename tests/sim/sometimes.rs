@@ -55,11 +55,17 @@ pub enum Sometimes {
     WholeDataRemoved,
     /// A standby's leader did not have the log any more that it needs.
     LogWasGone,
+    /// Writes were acknowledged while the members carried the lease in the store's place.
+    CarriedByMembers,
+    /// The same, with one of the listed members not carrying it.
+    CarriedWithOneGone,
+    /// A member refused its promise because it carried the holder.
+    TakerHeldOff,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 25] = [
+    pub const ALL: [Sometimes; 28] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -85,6 +91,9 @@ impl Sometimes {
         Sometimes::SetAside,
         Sometimes::WholeDataRemoved,
         Sometimes::LogWasGone,
+        Sometimes::CarriedByMembers,
+        Sometimes::CarriedWithOneGone,
+        Sometimes::TakerHeldOff,
     ];
 }
 

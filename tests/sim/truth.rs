@@ -7,6 +7,7 @@ use pgbaton::cluster::{Baton, BatonState};
 use pgbaton::dcs::{Op, RawSnapshot, RawValue, Txn, decode, keys};
 use pgbaton::values::{Incarnation, Lsn, Term, WalPosition};
 
+use crate::carried::Accepted;
 use crate::etcd::Author;
 use crate::postgres::At;
 
@@ -49,6 +50,8 @@ pub struct Truth {
     pub terms: Vec<Term>,
     /// The highest term for which each node's vote was told to anybody.
     pub told: Vec<Term>,
+    /// Whom each node has accepted last while the store was away.
+    pub accepted: Vec<Option<Accepted>>,
     /// Whether the cluster has been founded: before, data may be undone and nobody is told of it.
     pub founded: bool,
     /// How the present leadership began.
@@ -76,6 +79,7 @@ impl Truth {
             leases: vec![None; nodes],
             terms: vec![Term::ZERO; nodes],
             founded: false,
+            accepted: vec![None; nodes],
             told: vec![Term::ZERO; nodes],
             began: Began::ByRace(None),
             openings: Vec::new(),
@@ -90,6 +94,14 @@ impl Truth {
     /// A node's agent starts anew: it holds nothing.
     pub fn starts(&mut self, node: usize) {
         self.leases[node] = None;
+    }
+
+    /// A node has accepted a leader. Answers may be told out of order.
+    pub fn accepts(&mut self, node: usize, new: Accepted) {
+        let before = self.accepted[node].filter(|before| before.incarnation == new.incarnation);
+        if before.is_none_or(|before| before.sent_at <= new.sent_at) {
+            self.accepted[node] = Some(new);
+        }
     }
 
     /// A transaction was applied.

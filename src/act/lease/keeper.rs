@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::exposure::Fence;
+use super::held::Held;
 use super::orders::{LeaseError, Order, What};
 use super::parts::KeeperParts;
 use super::tries::{Sent, Tries};
@@ -16,18 +17,10 @@ use crate::values::{
     Clock, Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Revision, WalPosition,
 };
 
-/// A lease that is held: the baton as it was last written, at its revision, until the deadline.
-#[derive(Clone, Debug)]
-struct Held {
-    baton: Baton,
-    revision: Revision,
-    deadline: LeaseDeadline,
-}
-
 /// The task that holds the lease.
 pub struct Keeper<S, C, F> {
     pub(super) parts: KeeperParts<S, C, F>,
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     pub(super) open: Tries,
     /// Whether the last try got no answer, which has been said.
     pub(super) is_unanswered: bool,
@@ -69,6 +62,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                     Some(order) => self.obey(order).await,
                     None => return,
                 },
+                Some(round) = self.parts.carried.recv() => self.carry(round),
                 // Another ttl is in force: the others are told at once.
                 Ok(()) = self.parts.times.changed() => self.renew_at = self.now(),
                 () = tokio::time::sleep(due.min(Duration::from_secs(3600))) => {
@@ -90,7 +84,9 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
 
     async fn obey(&mut self, order: Order) {
         let result = match order.what {
-            What::Take { baton, term } => self.take(baton, term).await.map(Some),
+            What::Take { baton, term, failsafe } => {
+                self.take(baton, term, failsafe).await.map(Some)
+            }
             What::Accept => self.accept().await.map(Some),
             What::Raise(term) => self.raise(term).await.map(|()| None),
             What::Release(position) => self.release(position).await.map(|()| None),
@@ -119,6 +115,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         &mut self,
         seen: Revision,
         term: crate::values::Term,
+        failsafe: Option<Revision>,
     ) -> Result<LeaseDeadline, LeaseError> {
         let mut baton = self.fresh(term, BatonState::Held);
         // The former holder's position bounds what may be lost until this one has its own.
@@ -126,7 +123,8 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             baton.position = self.seen().and_then(|seen| seen.value.position);
         }
         let lease = *self.parts.display.borrow();
-        let txn = txns::taken(seen, &baton, lease);
+        let mut txn = txns::taken(seen, &baton, lease);
+        txn.compares.extend(failsafe.map(txns::failsafe_is_at));
         self.become_holder(baton, txn).await
     }
 
@@ -154,7 +152,8 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 if deadline.has_passed(self.now()) {
                     return Err(LeaseError::TooLate);
                 }
-                self.hold(Held { baton, revision, deadline });
+                let (since, renewed) = (revision, deadline);
+                self.hold(Held { baton, revision, sent, renewed, carried: None, since });
                 Ok(deadline)
             }
             Written::Foreign(_) => Err(LeaseError::Conflict),
@@ -172,7 +171,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let txn = txns::taken(held.revision, &baton, lease);
         let mut written = self.write(&baton, txn).await;
         // The next renewal would write the old term again: this has to be known first.
-        while matches!(written, Written::Unknown) && !held.deadline.has_passed(self.now()) {
+        while matches!(written, Written::Unknown) && !self.has_lapsed() {
             written = self.look_up().await;
         }
         self.settle(written, baton);
@@ -251,7 +250,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let times = self.times();
         self.renew_at = self.now() + times.renewal_period;
         let Some(held) = self.held.clone() else { return };
-        if held.deadline.has_passed(self.now()) {
+        if held.deadline().has_passed(self.now()) {
             self.lapse();
             return;
         }
@@ -286,14 +285,14 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let Some(held) = self.held.clone() else { return };
         match written {
             Written::Ours(revision, sent) => {
-                let deadline = sent.deadline();
-                if held.deadline.has_passed(self.now()) {
+                let renewed = sent.deadline();
+                if held.deadline().has_passed(self.now()) {
                     self.parts.metrics.renewal("late");
                     self.lapse();
                     return;
                 }
                 self.parts.metrics.renewal("renewed");
-                self.hold(Held { baton, revision, deadline });
+                self.hold(Held { baton, revision, sent, renewed, ..held });
             }
             // Still what this agent wrote last: only the missing `leader` had come back meanwhile.
             Written::Foreign(revision) if revision == held.revision => {
@@ -306,7 +305,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             Written::Unknown => {
                 self.parts.metrics.renewal("unanswered");
                 self.renew_at = self.now();
-                if held.deadline.has_passed(self.now()) {
+                if held.deadline().has_passed(self.now()) {
                     self.lapse();
                 }
             }
@@ -316,17 +315,17 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// What the mutant does that takes a kept etcd lease for a renewed baton.
     pub(super) fn believe_the_keepalive(&mut self, sent: Sent) {
         if let Some(mut held) = self.held.clone() {
-            held.deadline = sent.deadline().max(held.deadline);
+            held.renewed = sent.deadline().max(held.renewed);
             self.hold(held);
         }
     }
 
-    /// Moves the deadline closer, never away.
+    /// Moves the deadline by the store closer, never away.
     pub(super) fn shorten(&mut self, to: LeaseDeadline) {
         if let Some(mut held) = self.held.clone()
-            && to < held.deadline
+            && to < held.renewed
         {
-            held.deadline = to;
+            held.renewed = to;
             self.hold(held);
         }
     }
@@ -340,10 +339,12 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         baton.incarnation == self.parts.incarnation || by_name
     }
 
-    fn hold(&mut self, held: Held) {
-        self.parts.exposure.extend(held.deadline);
-        let lease =
-            HeldLease { term: held.baton.term, deadline: held.deadline, revision: held.revision };
+    pub(super) fn hold(&mut self, held: Held) {
+        let (deadline, renewed) = (held.deadline(), held.renewed);
+        self.parts.exposure.extend(deadline);
+        let ask_from = held.sent.at + held.sent.times.ttl / 2;
+        let (term, revision, since) = (held.baton.term, held.revision, held.since);
+        let lease = HeldLease { term, deadline, renewed, ask_from, revision, since };
         if self.held.is_none() {
             self.renew_at = self.now() + self.times().renewal_period;
             info!(term = %held.baton.term, "the lease is held");

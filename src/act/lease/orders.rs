@@ -36,7 +36,7 @@ pub struct Order {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Take { baton: Revision, term: Term },
+    Take { baton: Revision, term: Term, failsafe: Option<Revision> },
     Accept,
     Raise(Term),
     Release(Option<WalPosition>),
@@ -54,12 +54,18 @@ impl LeaseOrders {
         (Self(sender), receiver)
     }
 
-    /// Replaces the baton that has this revision; returns the deadline of the new lease.
+    /// Replaces the baton that has this revision, where the `failsafe` key still has the given one;
+    /// returns the deadline of the new lease.
     ///
     /// # Errors
     /// See [`LeaseError`]; as for all orders.
-    pub async fn take(&self, baton: Revision, term: Term) -> Result<LeaseDeadline, LeaseError> {
-        self.ask(What::Take { baton, term }).await?.ok_or(LeaseError::NotHeld)
+    pub async fn take(
+        &self,
+        baton: Revision,
+        term: Term,
+        failsafe: Option<Revision>,
+    ) -> Result<LeaseDeadline, LeaseError> {
+        self.ask(What::Take { baton, term, failsafe }).await?.ok_or(LeaseError::NotHeld)
     }
 
     /// The first renewal of a baton that was offered to this agent; returns its deadline.

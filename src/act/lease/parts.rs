@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use super::Pulse;
 use super::exposure::Exposure;
 use super::orders::Order;
+use crate::act::failsafe::Carried;
 use crate::dcs::LeaseId;
 use crate::decide::{LeaseSight, Sight};
 use crate::publish::Metrics;
@@ -36,6 +37,8 @@ pub struct KeeperParts<S, C, F> {
     pub display: watch::Receiver<Option<LeaseId>>,
     /// The loop's orders.
     pub orders: mpsc::UnboundedReceiver<Order>,
+    /// What the members carry meanwhile.
+    pub carried: mpsc::UnboundedReceiver<Carried>,
     /// Where the lease is shown.
     pub shown: watch::Sender<LeaseSight>,
     /// Counters.

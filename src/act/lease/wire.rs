@@ -21,7 +21,8 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.open.add(baton.nonce, sent);
         // A shorter ttl binds from the moment the others may learn it.
         self.shorten(sent.deadline());
-        let result = self.parts.store.commit(txn, within).await;
+        let store = self.parts.store.clone();
+        let result = self.meanwhile(async move { store.commit(txn, within).await }).await;
         self.parts.metrics.store("renew", self.now().since(sent_at), result.is_ok());
         match result {
             Ok(reply) if reply.succeeded => {
@@ -42,7 +43,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 }
                 // An answer in no time at all must not turn this into a busy loop.
                 let spent = self.now().since(sent_at);
-                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
+                self.meanwhile(tokio::time::sleep((within / 10).saturating_sub(spent))).await;
                 Written::Unknown
             }
         }
@@ -62,12 +63,13 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     pub(super) async fn look_up(&mut self) -> Written {
         let within = self.times().one_try;
         let asked_at = self.now();
-        let snapshot = match self.parts.store.read_all(within).await {
+        let store = self.parts.store.clone();
+        let snapshot = match self.meanwhile(async move { store.read_all(within).await }).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 warn!(error = &error as &dyn Error, "the baton could not be read back");
                 let spent = self.now().since(asked_at);
-                tokio::time::sleep((within / 10).saturating_sub(spent)).await;
+                self.meanwhile(tokio::time::sleep((within / 10).saturating_sub(spent))).await;
                 return Written::Unknown;
             }
         };

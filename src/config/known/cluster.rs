@@ -21,7 +21,7 @@ pub(super) const DYNAMIC: &[Known] = &[
     later_so("synchronous_mode", SynchronousMode, ASYNCHRONOUS),
     later_so("synchronous_mode_strict", Switch, ASYNCHRONOUS),
     later("synchronous_node_count", Number(0)),
-    later_so("failsafe_mode", Switch, "a primary steps down when the store is away"),
+    acted("failsafe_mode", Switch),
     later("check_timeline", Switch),
     acted("member_slots_ttl", Duration),
     later("pause", Switch),

@@ -53,9 +53,7 @@ impl Reader {
                 self.cluster.request = Some(versioned(raw, request));
             }
             Key::History => self.cluster.history = self.take(key, raw, patroni::read_history),
-            Key::Failsafe => {
-                self.cluster.failsafe = self.note(key, patroni::read_failsafe(bytes));
-            }
+            Key::Failsafe => self.cluster.failsafe = self.take(key, raw, patroni::read_failsafe),
             Key::Baton => self.cluster.baton = self.take(key, raw, ours::read_baton),
             Key::Guard => self.cluster.guard = self.take(key, raw, ours::read_guard),
             Key::Claim => self.cluster.claimant = self.note(key, ours::read_claim(bytes)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::view::{Failure, Journal, Memory};
-use super::super::{Job, JobKind, Ladder, Me, Seat, Settings, Unfinished, View};
+use super::super::{Acceptance, Job, JobKind, Ladder, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
     Loss, Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver,
@@ -117,6 +117,7 @@ pub fn view(name: &str) -> View {
         cluster: Some(Arc::new(cluster())),
         seat: Seat::Unknown,
         my_term: None,
+        carried_by: Vec::new(),
         server: Arc::new(State::Silent),
         exposed: false,
         job: None,
@@ -437,6 +438,38 @@ impl View {
 
     pub fn nofailover(mut self) -> Self {
         Arc::make_mut(&mut self.me).may_lead = false;
+        self
+    }
+
+    pub fn failsafe_mode(self) -> Self {
+        self.with_settings(|settings| settings.dynamic.failsafe_mode = true)
+    }
+
+    /// The `failsafe` key lists these.
+    pub fn listed(self, names: &[&str]) -> Self {
+        let address = |name: &&str| ((*name).into(), format!("http://{name}:8008/patroni"));
+        let value = names.iter().map(address).collect();
+        self.with_cluster(|cluster| {
+            cluster.failsafe = Some(Versioned { value, revision: Revision(30) });
+        })
+    }
+
+    /// This node has accepted `a` under that term, for so many more milliseconds.
+    pub fn accepted(mut self, term: u64, left: u64) -> Self {
+        let until = NOW + Duration::from_millis(left);
+        let lease = Some((Term(term), Incarnation(1)));
+        self.memory.accepted = Some(Acceptance { name: "a".into(), lease, until });
+        self
+    }
+
+    /// The agent was started so many milliseconds ago.
+    pub fn started_before(mut self, millis: u64) -> Self {
+        self.memory.started_at = Some(NOW - Duration::from_millis(millis));
+        self
+    }
+
+    pub fn carried_by(mut self, names: &[&str]) -> Self {
+        self.carried_by = names.iter().map(|name| (*name).into()).collect();
         self
     }
 

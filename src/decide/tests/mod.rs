@@ -1,5 +1,6 @@
 //! Rules of the table, row by row, through one helper.
 
+mod failsafe;
 mod fixtures;
 mod ladder;
 mod returning;
@@ -120,7 +121,7 @@ fn the_best_voter_takes_the_seat_and_records_the_intent_first() {
         .seat(Seat::Vacant(Vacancy::Silent))
         .ballot(&[("b", 1, 100), ("c", 1, 90)]);
     let effects = check(&view, "take the lead: won the race: term 4, votes of b, c");
-    assert!(matches!(effects[0], Effect::TakeBaton { term: Term(4), baton: Revision(30) }));
+    assert!(matches!(effects[0], Effect::TakeBaton { term: Term(4), baton: Revision(30), .. }));
     let place = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted).unwrap();
     let intent = place(|effect| matches!(effect, Effect::RecordIntent { .. }));
     let promote = place(|effect| matches!(effect, Effect::Promote));

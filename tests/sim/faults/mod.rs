@@ -62,6 +62,8 @@ pub enum What {
     Isolate,
     /// The node's agent is not heard by the others, but hears them.
     MuteAgent,
+    /// What the node's agent and the others tell each other takes long.
+    SlowAgents,
     /// The node's server gets no log, and sends none.
     CutReplication,
     /// Log from the node's server takes long.
@@ -103,7 +105,7 @@ pub enum What {
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 30] = [
+const WEIGHTS: [(What, u64); 31] = [
     (What::KillNode, 12),
     (What::CrashPostmaster, 8),
     (What::FreezeNode, 8),
@@ -116,6 +118,7 @@ const WEIGHTS: [(What, u64); 30] = [
     (What::StaleLeader, 5),
     (What::Isolate, 7),
     (What::MuteAgent, 4),
+    (What::SlowAgents, 3),
     (What::CutReplication, 5),
     (What::SlowReplication, 5),
     (What::SlowReplay, 5),
@@ -137,9 +140,9 @@ const WEIGHTS: [(What, u64); 30] = [
 ];
 
 /// Draws the faults of a world.
-pub fn draw(rng: &Rng, ttl: Duration, within: Duration) -> Vec<Fault> {
+pub fn draw(rng: &Rng, ttl: Duration, within: Duration, failsafe: bool) -> Vec<Fault> {
     let mut faults = if rng.chance(400) {
-        let mut faults = themes::draw(rng, ttl);
+        let mut faults = themes::draw(rng, ttl, failsafe && rng.chance(700));
         faults.extend(singly(rng, ttl, within, rng.below(3)));
         faults
     } else {

@@ -144,11 +144,47 @@ const THEMES: [&[Step]; 18] = [
     REWIND_WITHOUT_LOG,
 ];
 
+/// The store is away for long, and a member dies.
+const STORE_AND_ONE: &[Step] =
+    &[(What::StoreOutage, Any, (10, 60), (150, 400)), (What::KillNode, Other, (0, 150), (50, 300))];
+/// The same, with the member gone first.
+const ONE_AND_STORE: &[Step] = &[
+    (What::KillNode, Other, (10, 60), (200, 500)),
+    (What::StoreOutage, Any, (10, 300), (150, 400)),
+];
+/// The leader alone does not reach the store, and somebody is not there to carry it.
+const CUT_OFF: &[Step] = &[
+    (What::CutStore, Leader, (10, 60), (200, 450)),
+    (What::FreezeNode, Other, (0, 150), (50, 250)),
+];
+/// Who carries the leader dies, and is back at once.
+const FORGETFUL: &[Step] = &[
+    (What::CutStore, Leader, (10, 60), (250, 450)),
+    (What::KillNode, Other, (60, 150), (2, 10)),
+    (What::KillNode, Other, (10, 90), (2, 10)),
+];
+/// The leader is heard late while it is carried, and then not any more.
+const CARRIED_LATE: &[Step] = &[
+    (What::CutStore, Leader, (10, 60), (250, 450)),
+    (What::SlowAgents, Same, (0, 40), (60, 200)),
+    (What::MuteAgent, Same, (30, 150), (100, 300)),
+];
+/// The leader and one member on one side, the store and the rest on the other.
+const SPLIT: &[Step] = &[
+    (What::CutStore, Leader, (10, 60), (250, 450)),
+    (What::MuteAgent, Other, (0, 100), (100, 300)),
+    (What::KillNode, Leader, (100, 250), (20, 200)),
+];
+
+const OF_FAILSAFE: [&[Step]; 6] =
+    [STORE_AND_ONE, ONE_AND_STORE, CUT_OFF, FORGETFUL, CARRIED_LATE, SPLIT];
+
 /// One theme, with its times drawn.
-pub fn draw(rng: &Rng, ttl: Duration) -> Vec<Fault> {
+pub fn draw(rng: &Rng, ttl: Duration, failsafe: bool) -> Vec<Fault> {
     let mut at = rng.part(ttl, 0, 200);
     let mut faults = Vec::new();
-    for (what, target, after, lasts) in *rng.pick(&THEMES) {
+    let theme = if failsafe { rng.pick(&OF_FAILSAFE) } else { rng.pick(&THEMES) };
+    for (what, target, after, lasts) in *theme {
         at += rng.part(ttl, after.0, after.1);
         let lasts = rng.part(ttl, lasts.0, lasts.1);
         faults.push(Fault { at, lasts, target: *target, what: *what });

@@ -71,6 +71,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
         remove_diverged: false,
         remove_after_failed_rewind: false,
         diverged_data: DivergedData::Keep,
+        failsafe: false,
         tags: vec![None, None, None],
         faults_from_the_start: false,
         faulty_for: Duration::from_secs(8),

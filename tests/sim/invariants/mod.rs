@@ -3,6 +3,7 @@
 mod async_loss_within_bound;
 pub mod convergence;
 mod demoted_before_deadline;
+mod failsafe_promise_kept;
 mod lease_before_promotion;
 mod nothing_destroyed_silently;
 mod one_primary_answers;
@@ -83,6 +84,14 @@ pub fn received(world: &World, node: usize, term: Term) {
 /// A candidate asks for a promise.
 pub fn asked_for_a_promise(world: &World, node: usize) {
     hold(world, race_after_silence::NAME, race_after_silence::check(world, node));
+    let kept = failsafe_promise_kept::check(world, node, "races");
+    hold(world, failsafe_promise_kept::NAME, kept);
+}
+
+/// A node tells somebody that it has promised, with a vote or without one.
+pub fn promised(world: &World, node: usize) {
+    let kept = failsafe_promise_kept::check(world, node, "promises");
+    hold(world, failsafe_promise_kept::NAME, kept);
 }
 
 /// A transaction was applied; `guard` is what the store's guard was before.

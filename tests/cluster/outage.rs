@@ -1,0 +1,144 @@
+//! The store is away for longer than the lease, and writes go on: the members carry it. What is asserted
+//! is the longest time without an acknowledged write, against what the same cluster shows at rest.
+
+use std::time::{Duration, Instant};
+
+use crate::faults::{BOUND, Scenario, under_load};
+use crate::support::cluster::{Cluster, Plan};
+use crate::support::wait::wait_until;
+
+/// "0 s" means no more than this, on top of what a cluster at rest shows here.
+const NO_GAP: Duration = Duration::from_millis(100);
+/// What a write takes here at most when nothing is wrong: these are loaded machines with debug builds.
+const AT_REST: Duration = Duration::from_millis(400);
+
+fn three_and_three() -> Plan {
+    Plan { etcd_members: 3, ..Plan::default() }
+}
+
+/// Until the store lists all members: only then do they stand in for it.
+#[track_caller]
+fn wait_until_listed(cluster: &Cluster, leader: usize, count: usize) {
+    wait_until("the failsafe key lists the members", BOUND, || {
+        let answer = cluster.nodes[leader].get("/failsafe");
+        let listed = answer.filter(|answer| answer.status == 200).map(|answer| answer.json());
+        listed.and_then(|it| it.as_object().map(|it| it.len())) == Some(count)
+    });
+}
+
+/// For three times the lease nothing happens: the leader goes on and says so.
+#[track_caller]
+fn watch_it_lead(cluster: &Cluster, leader: usize) {
+    let until = Instant::now() + Duration::from_secs(cluster.plan.ttl) * 3;
+    while Instant::now() < until {
+        assert!(cluster.nodes[leader].is_primary(), "{}", cluster.nodes[leader].log_end());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let shown = cluster.nodes[leader].get("/patroni").expect("it answers").json();
+    assert_eq!(shown["failsafe_mode_is_active"], true, "{shown}");
+}
+
+fn kill_etcd(cluster: &mut Cluster) {
+    (0..cluster.plan.etcd_members).for_each(|member| cluster.etcd.kill(member));
+}
+
+#[track_caller]
+fn assert_that_nothing_happened(scenario: &Scenario) {
+    scenario.report.assert_nothing_lost();
+    scenario.report.assert_gap(scenario.since, AT_REST + NO_GAP);
+    assert_eq!(scenario.timelines().len(), 1, "nobody was promoted");
+    assert_eq!(scenario.leader_now(), scenario.leader);
+    let node = &scenario.cluster.nodes[scenario.leader];
+    node.wait_for_log("failsafe begins", BOUND);
+    node.wait_for_log("failsafe ends", BOUND);
+}
+
+#[test]
+fn with_all_of_etcd_dead_writes_go_on() {
+    let mut scenario = under_load(three_and_three(), |cluster, leader| {
+        wait_until_listed(cluster, leader, 3);
+        kill_etcd(cluster);
+        watch_it_lead(cluster, leader);
+        cluster.etcd.restart_all();
+        cluster.wait_until_whole(BOUND);
+    });
+    scenario.report.print("all of etcd dead for three ttl, failsafe", scenario.since);
+    assert_that_nothing_happened(&scenario);
+    scenario.cluster.nodes[scenario.leader].stop();
+    scenario.cluster.wait_for_another_leader(scenario.leader, BOUND);
+}
+
+#[test]
+fn with_all_of_etcd_and_a_standby_dead_writes_go_on() {
+    let mut scenario = under_load(three_and_three(), |cluster, leader| {
+        wait_until_listed(cluster, leader, 3);
+        let dead = cluster.others(leader)[0];
+        cluster.nodes[dead].kill_host();
+        kill_etcd(cluster);
+        watch_it_lead(cluster, leader);
+        cluster.etcd.restart_all();
+    });
+    scenario.report.print("all of etcd and a standby dead for three ttl, failsafe", scenario.since);
+    assert_that_nothing_happened(&scenario);
+    let dead = scenario.cluster.others(scenario.leader)[0];
+    scenario.cluster.nodes[dead].start();
+    scenario.cluster.wait_until_whole(BOUND);
+}
+
+#[test]
+fn with_all_of_etcd_and_both_standbys_dead_writes_stop_in_time() {
+    let scenario = under_load(three_and_three(), |cluster, leader| {
+        wait_until_listed(cluster, leader, 3);
+        for dead in cluster.others(leader) {
+            cluster.nodes[dead].kill_host();
+        }
+        kill_etcd(cluster);
+        let bound = Duration::from_secs(cluster.plan.ttl + 1);
+        wait_until("the primary steps down", bound, || !cluster.nodes[leader].is_primary());
+        cluster.etcd.restart_all();
+        for dead in cluster.others(leader) {
+            cluster.nodes[dead].start();
+        }
+    });
+    scenario.report.print("all of etcd and both standbys dead, failsafe", scenario.since);
+    scenario.report.assert_nothing_lost();
+    scenario.cluster.nodes[scenario.leader].wait_for_log("too few members carry the lease", BOUND);
+    scenario.cluster.wait_until_whole(BOUND);
+}
+
+#[test]
+fn a_primary_that_etcd_alone_does_not_reach_goes_on() {
+    let plan = Plan { in_namespaces: true, ..Plan::default() };
+    let scenario = under_load(plan, |cluster, leader| {
+        wait_until_listed(cluster, leader, 3);
+        cluster.network.as_ref().expect("a network").cut_replies_of_etcd(leader);
+        watch_it_lead(cluster, leader);
+        for other in cluster.others(leader) {
+            let standby = &cluster.nodes[other];
+            assert!(!standby.is_primary(), "{}", standby.log_end());
+        }
+        cluster.network.as_ref().expect("a network").mend_replies_of_etcd(leader);
+        cluster.wait_until_whole(BOUND);
+    });
+    scenario.report.print("primary cut off from etcd only, failsafe", scenario.since);
+    assert_that_nothing_happened(&scenario);
+}
+
+#[test]
+fn one_etcd_member_that_answers_nothing_is_no_outage() {
+    let scenario = under_load(three_and_three(), |cluster, leader| {
+        let sick = cluster.etcd.leader();
+        cluster.etcd.freeze(sick);
+        let until = Instant::now() + Duration::from_secs(cluster.plan.ttl) * 3;
+        while Instant::now() < until {
+            assert!(cluster.nodes[leader].is_primary(), "{}", cluster.nodes[leader].log_end());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        cluster.etcd.thaw(sick);
+    });
+    scenario.report.print("etcd's leader frozen for three ttl", scenario.since);
+    scenario.report.assert_nothing_lost();
+    scenario.report.assert_gap(scenario.since, AT_REST + NO_GAP);
+    assert_eq!(scenario.leader_now(), scenario.leader);
+    assert_eq!(scenario.timelines().len(), 1, "nobody was promoted");
+}
