@@ -26,11 +26,17 @@ pub enum Mutant {
     DeadlineAnHourLate,
     /// A burnt timeline id is used again.
     BurntTimelineAgain,
+    /// A new agent goes on under the lease of the one before without reading whose the baton is.
+    ResumeWithoutReading,
+    /// The guardian learns of each deadline late, and of an opening not at all.
+    GuardianArmedLate,
+    /// The guardian lets a new agent in while the one before still runs.
+    TwoAgentsAtOnce,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -42,6 +48,9 @@ impl Mutant {
         Mutant::OwnerByName,
         Mutant::DeadlineAnHourLate,
         Mutant::BurntTimelineAgain,
+        Mutant::ResumeWithoutReading,
+        Mutant::GuardianArmedLate,
+        Mutant::TwoAgentsAtOnce,
     ];
 }
 

@@ -41,6 +41,8 @@ struct Running {
 pub enum Ended {
     /// It was told to stop, and everything is in order.
     AsTold,
+    /// Another version of the program goes on in this process, with the server as it is.
+    ForUpgrade,
     /// Something a person has to mend.
     WithError(String),
 }
@@ -61,6 +63,8 @@ pub struct Agent<P: Ports> {
     appointment: Option<Monotonic>,
     position_asked: Vec<oneshot::Sender<()>>,
     ended: Option<Ended>,
+    /// As soon as nothing is under way, another version of the program takes over.
+    upgrades: bool,
 }
 
 /// The loop's own ends of everything it shares.
@@ -100,6 +104,7 @@ impl<P: Ports> Agent<P> {
             appointment: None,
             position_asked: Vec::new(),
             ended: None,
+            upgrades: false,
         }
     }
 
@@ -181,6 +186,11 @@ impl<P: Ports> Agent<P> {
                 Wake::Signal
             }
             Call::LookAgain => Wake::Request,
+            Call::Upgrade => {
+                info!("told to make room for another version of this program");
+                self.upgrades = true;
+                Wake::Signal
+            }
             Call::Stop => {
                 if !self.memory.stop_asked {
                     info!("told to stop");
@@ -236,6 +246,7 @@ impl<P: Ports> Agent<P> {
         self.looked_at = self.now();
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
+        self.tell_of_the_fence();
         self.take_notes();
         let view = self.view();
         self.inlets.metrics.turn("observe", self.now().since(started));
@@ -244,6 +255,9 @@ impl<P: Ports> Agent<P> {
         self.inlets.metrics.turn("decide", self.now().since(decided_at));
         self.adopt(&decision, view.now);
         self.begin(decision);
+        if self.upgrades && self.job.is_none() && self.ended.is_none() {
+            self.ended = Some(Ended::ForUpgrade);
+        }
         let published_at = self.now();
         self.publish(&view);
         for answer in self.position_asked.drain(..) {
@@ -296,6 +310,7 @@ impl<P: Ports> Agent<P> {
             my_term: lease.held.map(|held| held.term),
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
+            left_until: self.inlets.context.exposure.left_until(),
             job: self.job.as_ref().map(|running| running.job),
             upkeep_running: self.upkeep.is_some(),
             memory: self.memory.clone(),

@@ -34,7 +34,12 @@ pub(super) fn node(root: &Node, home: Option<&str>, source: Source) -> Option<No
         tags: Tags::from_map(&root.at("tags").map(Node::to_map).unwrap_or_default()).0,
         log: log(root),
         ctl: ctl(root),
-        pgbaton: OwnConfig { state_dir: path(root, "pgbaton.state_dir") },
+        pgbaton: OwnConfig {
+            state_dir: path(root, "pgbaton.state_dir"),
+            fence: text(root, "pgbaton.fence")
+                .and_then(|word| word.to_lowercase().parse().ok())
+                .unwrap_or_default(),
+        },
         source,
     })
 }

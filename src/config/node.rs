@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::{HostPort, PostgresqlConfig, Tags};
-use crate::values::MemberName;
+use crate::values::{FenceChoice, MemberName};
 
 /// The validated local configuration of one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -214,6 +214,8 @@ pub struct CtlConfig {
 pub struct OwnConfig {
     /// Where the agent's own small files live; see [`NodeConfig::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
+    /// What makes sure that no process of the server outlives its deadline.
+    pub fence: FenceChoice,
 }
 
 /// Where a configuration was read from.

@@ -11,6 +11,7 @@ mod handover;
 mod leading;
 mod promotion;
 mod rejoin;
+mod resuming;
 mod seat;
 mod stopping;
 mod upkeep;

@@ -23,6 +23,8 @@ const LETS_IN_WITHIN_MILLIS: i32 = 5_000;
 const LAUNCHES_WITHIN: Duration = Duration::from_secs(20);
 /// How long something that needs a guardian waits for one that is being replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(3);
+/// A guardian whose timers are this far behind the deadline is not at work.
+const FALLS_BEHIND: Duration = Duration::from_secs(1);
 /// Between two tries to start one.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
@@ -148,7 +150,13 @@ impl Guardian {
 
     /// Why not more strongly, and what else is to be said.
     pub fn remarks(&self) -> String {
-        self.link().map_or_else(String::new, |link| link.remarks.clone())
+        let Some(link) = self.link() else { return String::new() };
+        let behind = link.page.armed().zip(link.page.taken_in());
+        let behind = behind.map(|(armed, taken_in)| armed.moment().since(taken_in.moment()));
+        if behind.is_some_and(|behind| behind >= FALLS_BEHIND) {
+            return "the guardian does not follow the deadline: it is stopped, or starved".to_owned();
+        }
+        link.remarks.clone()
     }
 
     /// Whether there is a guardian.
@@ -224,8 +232,16 @@ impl Guardian {
 
     /// Has a running server taken in that it did not start; `false` where that cannot be done.
     pub fn adopt(&self, pid: i32) -> bool {
-        self.strength() == Strength::Cgroup
-            && matches!(self.ask(&Request::Adopt(pid)), Ok((Reply::Adopted(true), _)))
+        if self.strength() != Strength::Cgroup {
+            return false;
+        }
+        match self.ask(&Request::Adopt(pid)) {
+            Ok((Reply::Adopted(true), fds)) => {
+                *lock(&self.0.server) = Some(fds);
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
     }
 
     /// The server is down for good: the guardian leaves with this agent.

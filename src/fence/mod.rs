@@ -22,4 +22,5 @@ pub use kill::{Fenced, Target, kill_all};
 pub use page::{Deposit, Enforced};
 pub use processes::{Process, list, works_in};
 pub use reader::LogReader;
+pub use sys::pid_behind;
 pub use wire::{Launch, Setup};

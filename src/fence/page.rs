@@ -21,7 +21,6 @@ struct Fields {
     term: AtomicU64,
     revision: AtomicU64,
     taken_in: AtomicU64,
-    soft_began_at: AtomicU64,
     fired_deadline: AtomicU64,
     fired_soft_at: AtomicU64,
     fired_at: AtomicU64,
@@ -158,16 +157,6 @@ impl Page {
     /// What the guardian's timers are set for.
     pub fn taken_in(&self) -> Option<LeaseDeadline> {
         moment(self.fields().taken_in.load(Ordering::SeqCst)).map(LeaseDeadline::at)
-    }
-
-    /// A soft stop began, or (with `None`) the server that it was for is gone.
-    pub fn soft_stop_began(&self, at: Option<Monotonic>) {
-        self.fields().soft_began_at.store(at.map_or(0, nanos), Ordering::SeqCst);
-    }
-
-    /// When the soft stop began that is under way.
-    pub fn soft_stop_began_at(&self) -> Option<Monotonic> {
-        moment(self.fields().soft_began_at.load(Ordering::SeqCst))
     }
 
     /// The kill was carried out.

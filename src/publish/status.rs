@@ -10,7 +10,7 @@ use crate::config::Dynamic;
 use crate::decide::{JobKind, Reason};
 use crate::postgres::CopyProgress;
 use crate::values::{
-    Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, SystemId, Term,
+    Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Strength, SystemId, Term,
 };
 
 /// The agent's state after one turn.
@@ -54,8 +54,19 @@ pub struct Status {
     pub copy: Option<CopyProgress>,
     /// The identifier of the data, once there is any.
     pub system_id: Option<SystemId>,
+    /// What fences the server.
+    pub fence: FenceSeen,
     /// Whether the agent is stopping.
     pub stopping: bool,
+}
+
+/// What fences the server that runs, or would when it is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceSeen {
+    /// How strongly.
+    pub strength: Strength,
+    /// Why not more strongly; empty where there is nothing to say.
+    pub remarks: String,
 }
 
 /// A decision as it is shown.

@@ -18,10 +18,10 @@ use crate::values::{
 
 /// A lease that is held: the baton as it was last written, at its revision, until the deadline.
 #[derive(Clone, Debug)]
-struct Held {
-    baton: Baton,
-    revision: Revision,
-    deadline: LeaseDeadline,
+pub(super) struct Held {
+    pub(super) baton: Baton,
+    pub(super) revision: Revision,
+    pub(super) deadline: LeaseDeadline,
 }
 
 /// The task that holds the lease.
@@ -91,6 +91,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     async fn obey(&mut self, order: Order) {
         let result = match order.what {
             What::Take { baton, term } => self.take(baton, term).await.map(Some),
+            What::Resume => self.resume().await.map(Some),
             What::Accept => self.accept().await.map(Some),
             What::Raise(term) => self.raise(term).await.map(|()| None),
             What::Release(position) => self.release(position).await.map(|()| None),
@@ -141,7 +142,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.become_holder(baton, txn).await
     }
 
-    async fn become_holder(&mut self, baton: Baton, txn: Txn) -> Result<LeaseDeadline, LeaseError> {
+    pub(super) async fn become_holder(
+        &mut self,
+        baton: Baton,
+        txn: Txn,
+    ) -> Result<LeaseDeadline, LeaseError> {
         self.open.clear();
         let mut written = self.write(&baton, txn).await;
         let until = self.now() + self.times().ttl;
@@ -331,19 +336,20 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    fn seen(&self) -> Option<Versioned<Baton>> {
+    pub(super) fn seen(&self) -> Option<Versioned<Baton>> {
         self.parts.sight.borrow().as_ref().and_then(|sight| sight.cluster.baton.clone())
     }
 
-    fn is_mine(&self, baton: &Baton) -> bool {
+    pub(super) fn is_mine(&self, baton: &Baton) -> bool {
         let by_name = planted(Mutant::OwnerByName) && baton.holder == self.parts.name;
         baton.incarnation == self.parts.incarnation || by_name
     }
 
-    fn hold(&mut self, held: Held) {
-        self.parts.exposure.extend(held.deadline);
+    pub(super) fn hold(&mut self, held: Held) {
         let lease =
             HeldLease { term: held.baton.term, deadline: held.deadline, revision: held.revision };
+        let soft_stop = LeaseTimes::for_ttl(held.baton.ttl.max(LeaseTimes::TTL_MIN)).soft_stop;
+        self.parts.exposure.extend(&lease, self.parts.incarnation, soft_stop);
         if self.held.is_none() {
             self.renew_at = self.now() + self.times().renewal_period;
             info!(term = %held.baton.term, "the lease is held");
@@ -363,7 +369,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.drop_hold();
     }
 
-    fn lose(&mut self, to: Revision) {
+    pub(super) fn lose(&mut self, to: Revision) {
         warn!(revision = %to, "the baton is somebody else's");
         self.held = None;
         self.open.clear();

@@ -6,6 +6,7 @@ mod exposure;
 mod keeper;
 mod orders;
 mod parts;
+mod resume;
 mod tries;
 mod wire;
 

@@ -3,6 +3,7 @@
 use super::Action::{ClusterOnly, Refused};
 use super::Kind::*;
 use super::{Known, acted, later, later_so, never, other};
+use crate::values::FenceChoice;
 
 const OTHER_STORE: &str = "pgbaton keeps its state in etcd, section etcd3";
 const PLAIN_HTTP: &str = "the REST API answers over plain HTTP";
@@ -157,4 +158,4 @@ const NO_CITUS: &str = "pgbaton cannot run a Citus cluster yet";
 pub(super) const CITUS: &[Known] =
     &[other("group", INT, Refused(NO_CITUS)), other("database", Text, Refused(NO_CITUS))];
 
-pub(super) const OWN: &[Known] = &[acted("state_dir", Path), later("fence", Any)];
+pub(super) const OWN: &[Known] = &[acted("state_dir", Path), acted("fence", OneOf(&FenceChoice::WORDS))];

@@ -114,6 +114,7 @@ pub fn view(name: &str) -> View {
         seat: Seat::Unknown,
         my_term: None,
         server: Arc::new(State::Silent),
+        left_until: None,
         exposed: false,
         job: None,
         upkeep_running: false,

@@ -271,7 +271,8 @@ impl Guardian {
             Request::Launch(launch) => self.launch(&launch),
             Request::Adopt(pid) => {
                 let done = self.adopt(pid);
-                self.desk.agent.tell(&Reply::Adopted(done), &[]);
+                let fds: Vec<_> = self.server.iter().map(|it| it.handle.as_fd()).collect();
+                self.desk.agent.tell(&Reply::Adopted(done), &fds);
             }
             Request::Pong => {
                 if self.desk.candidate.is_some() {

@@ -64,7 +64,6 @@ impl Guardian {
         let Some(server) = &mut self.server else { return };
         server.stops = true;
         self.soft_at = Some(now);
-        self.page.soft_stop_began(Some(now));
         let _ = sys::signal(server.handle.as_fd(), libc::SIGINT);
     }
 

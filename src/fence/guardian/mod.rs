@@ -89,7 +89,7 @@ impl Guardian {
         ];
         let signals = sys::signals(&signals)?;
         sys::become_subreaper()?;
-        let (mut desk, setup, mut fds) = Desk::open(agent, agent_child)?;
+        let (desk, setup, mut fds) = Desk::open(agent, agent_child)?;
         let chosen = match probe::choose(&setup) {
             Ok(chosen) => chosen,
             Err(why) => {
@@ -272,7 +272,6 @@ impl Guardian {
             // Its backends outlive a postmaster that was killed, and some of them go on committing.
             self.kill_what_is_left();
         }
-        self.page.soft_stop_began(None);
         self.page.server_ended(status);
         if self.desk.leaves {
             self.ends = Some(0);
