@@ -22,6 +22,8 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OwnerByName => 3_000,
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
+        Mutant::ResumeWithoutReading => 1_000,
+        Mutant::GuardianArmedLate => 500,
     }
 }
 

@@ -45,13 +45,17 @@ pub enum Sometimes {
     RequestRefused,
     /// A member refused its promise because it saw the holder alive.
     HolderSeenAlive,
+    /// A new agent took up the lease of the one before, under the running server.
+    LeaseResumed,
+    /// A server went on while its agent was gone.
+    WroteWithoutAgent,
     /// Backends went on acknowledging after their postmaster was gone.
     OrphansWrote,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 21] = [
+    pub const ALL: [Sometimes; 23] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -72,6 +76,8 @@ impl Sometimes {
         Sometimes::NoSpace,
         Sometimes::RequestRefused,
         Sometimes::HolderSeenAlive,
+        Sometimes::LeaseResumed,
+        Sometimes::WroteWithoutAgent,
         Sometimes::OrphansWrote,
     ];
 }

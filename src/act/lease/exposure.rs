@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::decide::HeldLease;
+use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, LeaseDeadline, Strength};
 
 /// What makes acknowledging impossible at the deadline, whatever the agent is doing then.
@@ -64,6 +65,14 @@ struct Exposed {
     left_until: Option<LeaseDeadline>,
 }
 
+impl<F: Fence> Inner<F> {
+    fn arm(&self, until: LeaseDeadline) {
+        let late = planted(Mutant::GuardianArmedLate);
+        let until = if late { until.moment() + Duration::from_secs(2) } else { until.moment() };
+        self.fence.arm(LeaseDeadline::at(until));
+    }
+}
+
 impl<F: Fence> Exposure<F> {
     /// Starts covered, unless an earlier start of this agent left the server open under a deadline that
     /// the fence holds.
@@ -81,7 +90,7 @@ impl<F: Fence> Exposure<F> {
     pub fn expose(&self, until: LeaseDeadline) {
         let mut exposed = self.lock();
         *exposed = Exposed { is: true, left_until: None };
-        self.inner.fence.arm(until);
+        self.inner.arm(until);
     }
 
     /// The lease was renewed.
@@ -90,7 +99,7 @@ impl<F: Fence> Exposure<F> {
         exposed.left_until = None;
         self.inner.fence.deposit(lease, of, soft_stop);
         if exposed.is {
-            self.inner.fence.arm(lease.deadline);
+            self.inner.arm(lease.deadline);
         }
     }
 
