@@ -15,9 +15,7 @@ use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::Mirror;
 use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
-use crate::values::{
-    Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength,
-};
+use crate::values::{Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength};
 use crate::wake::{Call, Calls};
 
 /// What an agent is put together from.

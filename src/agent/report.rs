@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Agent;
+use crate::act::lease::Fence;
 use crate::act::{Ports, Wanted};
 use crate::cluster::{
     ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
 };
-use crate::act::lease::Fence;
 use crate::decide::{JobKind, Reason, View};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{DecisionEvent, FenceSeen, Status};

@@ -154,7 +154,8 @@ impl Guardian {
         let behind = link.page.armed().zip(link.page.taken_in());
         let behind = behind.map(|(armed, taken_in)| armed.moment().since(taken_in.moment()));
         if behind.is_some_and(|behind| behind >= FALLS_BEHIND) {
-            return "the guardian does not follow the deadline: it is stopped, or starved".to_owned();
+            return "the guardian does not follow the deadline: it is stopped, or starved"
+                .to_owned();
         }
         link.remarks.clone()
     }

@@ -234,8 +234,7 @@ mod tests {
         let guardians = Page::map(agents.memory().as_fd().try_clone_to_owned().unwrap()).unwrap();
         assert_eq!((guardians.armed(), guardians.deposited()), (None, None));
         let until = LeaseDeadline::at(at(7));
-        let deposit =
-            Deposit { incarnation: Incarnation(3), term: Term(2), revision: Revision(5) };
+        let deposit = Deposit { incarnation: Incarnation(3), term: Term(2), revision: Revision(5) };
         agents.deposit(deposit, Duration::from_millis(600));
         agents.arm(until);
         assert_eq!(guardians.armed(), Some(until));

@@ -86,9 +86,7 @@ pub fn peer_of(socket: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
     let (fd, option) = (socket.as_raw_fd(), libc::SO_PEERCRED);
     let place = (&raw mut told).cast();
     // SAFETY: room for the answer, as long as it says.
-    checked(unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, option, place, &raw mut length)
-    })?;
+    checked(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, place, &raw mut length) })?;
     Ok((told.pid, told.uid))
 }
 

@@ -234,6 +234,24 @@ pub fn lock_memory() -> io::Result<()> {
     checked(unsafe { libc::mlockall(flags) }.into()).map(drop)
 }
 
+/// The same for what this process writes to, without its program: that is little enough for the usual
+/// limit of an ordinary user.
+pub fn lock_data() -> io::Result<()> {
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    for line in maps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(range), Some(rights)) = (fields.next(), fields.next()) else { continue };
+        let number = |text: &str| usize::from_str_radix(text, 16).ok();
+        let Some((from, to)) = range.split_once('-') else { continue };
+        if let (true, Some(from), Some(to)) = (rights.starts_with("rw"), number(from), number(to)) {
+            let on_fault = libc::MLOCK_ONFAULT;
+            // SAFETY: a range of this process' own, of which nothing is changed.
+            checked(unsafe { libc::syscall(libc::SYS_mlock2, from, to - from, on_fault) })?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs before others where that is allowed; its children do not inherit it.
 pub fn run_first() {
     let one = libc::sched_param { sched_priority: 1 };

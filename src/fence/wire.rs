@@ -295,9 +295,7 @@ pub fn receive<M: Message>(
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = control.0.len();
     // SAFETY: everything that the header points to lives on.
-    let got = unsafe {
-        libc::recvmsg(from.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC)
-    };
+    let got = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
     if got < 0 {
         return Err(io::Error::last_os_error());
     }

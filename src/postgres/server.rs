@@ -1,10 +1,10 @@
 //! [`LocalServer`]: the real PostgreSQL server beside this agent. Its parts are in the files around;
 //! here is what they share, and the port.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;

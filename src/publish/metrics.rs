@@ -9,7 +9,9 @@ use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, MetricFamily};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use super::catalogue::{DECISIONS, DEMOTIONS, FENCED, Family, PROMOTIONS, RENEWALS, STORE, TURN, WAKES};
+use super::catalogue::{
+    DECISIONS, DEMOTIONS, FENCED, Family, PROMOTIONS, RENEWALS, STORE, TURN, WAKES,
+};
 use crate::wake::Wake;
 
 /// From a tenth of a millisecond, which a turn takes when nothing happens, to half a minute.

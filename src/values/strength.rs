@@ -59,8 +59,7 @@ pub enum FenceChoice {
 
 impl FenceChoice {
     /// The words of the configuration.
-    pub const WORDS: [&'static str; 5] =
-        ["auto", "container", "namespace", "cgroup", "subreaper"];
+    pub const WORDS: [&'static str; 5] = ["auto", "container", "namespace", "cgroup", "subreaper"];
 
     /// Its word.
     pub const fn as_str(self) -> &'static str {

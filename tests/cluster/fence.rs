@@ -152,7 +152,8 @@ fn keep_backends_busy(node: &Node) {
         let server = node.postgresql();
         std::thread::spawn(move || sql::value(server, "CALL write_on()"));
     }
-    let busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%' AND state = 'active'";
+    let busy =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%' AND state = 'active'";
     wait_until("backends are busy", BOUND, || {
         sql::value(node.postgresql(), busy).is_ok_and(|count| count == "4")
     });
@@ -251,7 +252,9 @@ fn a_killed_guardian_and_a_killed_agent_leave_nothing_behind() {
     signal(guardian(scene.node()), Signal::SIGKILL);
     scene.node_mut().kill_agent();
     let dir = scene.node().dir.clone();
-    wait_until("nothing is left", Duration::from_secs(2), || processes::working_in(&dir).is_empty());
+    wait_until("nothing is left", Duration::from_secs(2), || {
+        processes::working_in(&dir).is_empty()
+    });
     let (mut cluster, leader) = scene.another_leads("guardian and agent killed");
     cluster.nodes[leader].start();
     cluster.wait_until_whole(BOUND);

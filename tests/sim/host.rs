@@ -121,10 +121,11 @@ pub fn start(world: &Rc<World>, node: usize) {
     let host = &world.hosts[node];
     let left = left_by_the_last(world, node);
     let incarnation = left.map_or(Incarnation(world.rng.next()), |(incarnation, _)| incarnation);
-    world.note(node, "the agent starts, with a lease to take up: {}", [
-        u64::from(left.is_some()),
-        0,
-    ]);
+    world.note(
+        node,
+        "the agent starts, with a lease to take up: {}",
+        [u64::from(left.is_some()), 0],
+    );
     host.guardian.borrow_mut().is_resuming = left.is_some();
     if left.is_none() {
         world.truth.borrow_mut().starts(node);

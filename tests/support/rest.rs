@@ -12,8 +12,8 @@ use pgbaton::config::{Credentials, Dynamic, HostPort, RestApi};
 use pgbaton::decide::Reason;
 use pgbaton::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
 use pgbaton::values::{
-    Clock, Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, SystemId,
-    Strength, Term, Timeline, WalPosition,
+    Clock, Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Strength,
+    SystemId, Term, Timeline, WalPosition,
 };
 use pgbaton::wake::Call;
 use serde_json::{Map, json};

@@ -158,4 +158,5 @@ const NO_CITUS: &str = "pgbaton cannot run a Citus cluster yet";
 pub(super) const CITUS: &[Known] =
     &[other("group", INT, Refused(NO_CITUS)), other("database", Text, Refused(NO_CITUS))];
 
-pub(super) const OWN: &[Known] = &[acted("state_dir", Path), acted("fence", OneOf(&FenceChoice::WORDS))];
+pub(super) const OWN: &[Known] =
+    &[acted("state_dir", Path), acted("fence", OneOf(&FenceChoice::WORDS))];

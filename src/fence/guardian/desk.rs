@@ -74,10 +74,7 @@ pub struct Desk {
 
 impl Desk {
     /// Waits for the first agent's first word.
-    pub fn open(
-        socket: OwnedFd,
-        child: Option<i32>,
-    ) -> io::Result<(Self, Setup, Vec<OwnedFd>)> {
+    pub fn open(socket: OwnedFd, child: Option<i32>) -> io::Result<(Self, Setup, Vec<OwnedFd>)> {
         let mut buffer = vec![0; wire::BYTES_MAX];
         if !sys::is_ready(socket.as_fd(), FIRST_WORD_WITHIN_MILLIS) {
             return Err(io::ErrorKind::TimedOut.into());
@@ -118,8 +115,7 @@ impl Desk {
     pub fn expect(&mut self, socket: OwnedFd, pid: i32) {
         let _ = sys::set_waits(socket.as_fd(), false);
         let agent = Agent { socket: Some(socket), pid, handle: sys::pidfd(pid).ok() };
-        self.candidate =
-            Some(Candidate { agent, state: Wants::Nothing(BoottimeClock.now()) });
+        self.candidate = Some(Candidate { agent, state: Wants::Nothing(BoottimeClock.now()) });
     }
 
     /// Whether an agent is there that would do what has to be done.
@@ -166,8 +162,7 @@ impl Desk {
             return;
         }
         let agent = Agent { socket: Some(socket), pid, handle: sys::pidfd(pid).ok() };
-        self.candidate =
-            Some(Candidate { agent, state: Wants::Nothing(BoottimeClock.now()) });
+        self.candidate = Some(Candidate { agent, state: Wants::Nothing(BoottimeClock.now()) });
     }
 
     /// Hears the candidate; `true` when it is to be let in.
@@ -296,10 +291,8 @@ impl Guardian {
 
     /// Lets the agent in.
     pub(super) fn welcome(&self) {
-        let reply = Reply::Welcome {
-            strength: self.chosen.strength,
-            remarks: self.remarks.clone(),
-        };
+        let reply =
+            Reply::Welcome { strength: self.chosen.strength, remarks: self.remarks.clone() };
         let mut fds = vec![self.page.memory(), self.bell.as_fd(), self.log.reader()];
         if let Some(server) = &self.server {
             fds.push(server.handle.as_fd());

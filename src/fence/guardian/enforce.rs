@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::super::page::Enforced;
 use super::super::{BoottimeClock, sys};
+use super::Guardian;
 use super::launch::Kind;
 use super::sweep::Swept;
-use super::Guardian;
 use crate::values::{Clock, LeaseDeadline, Monotonic};
 
 /// So long after the deadline the kernel ends a guardian that did not act. The time to fence and the time

@@ -42,11 +42,7 @@ fn keep_agent() -> io::Result<i32> {
 }
 
 fn code_of(status: i32) -> i32 {
-    if libc::WIFSIGNALED(status) {
-        128 + libc::WTERMSIG(status)
-    } else {
-        libc::WEXITSTATUS(status)
-    }
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
 fn start_agent() -> io::Result<(OwnedFd, i32)> {

@@ -251,11 +251,7 @@ fn reap_until_the_end(server: i32) -> ! {
 
 /// A status as an exit code, as shells spell it.
 fn exit_code(status: i32) -> i32 {
-    if libc::WIFSIGNALED(status) {
-        128 + libc::WTERMSIG(status)
-    } else {
-        libc::WEXITSTATUS(status)
-    }
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
 /// The postmaster's status out of that of its namespace's first process.
@@ -269,8 +265,7 @@ pub fn status_of_server(first: i32) -> i32 {
 
 /// In a user namespace: this user and group stay what they are, everybody else is nobody.
 fn keep_own_user() -> bool {
-    let (uid, gid) =
-        (OUTER_USER.0.load(Ordering::Relaxed), OUTER_USER.1.load(Ordering::Relaxed));
+    let (uid, gid) = (OUTER_USER.0.load(Ordering::Relaxed), OUTER_USER.1.load(Ordering::Relaxed));
     write_file(c"/proc/self/setgroups", "deny")
         && write_file(c"/proc/self/uid_map", &format!("{uid} {uid} 1"))
         && write_file(c"/proc/self/gid_map", &format!("{gid} {gid} 1"))

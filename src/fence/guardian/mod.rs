@@ -103,12 +103,7 @@ impl Guardian {
             true => None,
             false => Some(LastResort::new(is_first_process)?),
         };
-        let mut remarks = chosen.remarks.clone();
         sys::run_first();
-        if let Err(error) = sys::lock_memory() {
-            let more = format!("memory is not locked ({error}): raise the limit \"memlock\"");
-            remarks = if remarks.is_empty() { more } else { format!("{remarks}; {more}") };
-        }
         let mut guardian = Self {
             page: Page::make()?,
             bell: sys::event()?,
@@ -119,15 +114,28 @@ impl Guardian {
             sweep: Sweep::new()?,
             server: None,
             soft_at: None,
-            remarks,
+            remarks: String::new(),
             agent_child,
             ends: None,
             desk,
             chosen,
         };
+        guardian.remarks = guardian.lock_memory();
         guardian.take_over(&mut fds);
         guardian.welcome();
         Ok(guardian)
+    }
+
+    /// When everything that a kill needs is reserved. Returns all that is to be remarked.
+    fn lock_memory(&self) -> String {
+        let remark = match (sys::lock_memory(), sys::lock_data()) {
+            (Ok(()), _) => None,
+            (Err(_), Ok(())) => Some("only the guardian's data is locked in memory".to_owned()),
+            (Err(_), Err(error)) => Some(format!("the guardian's memory is not locked: {error}")),
+        };
+        let remark = remark.map(|remark| format!("{remark} (the limit memlock)"));
+        let all = [Some(self.chosen.remarks.clone()).filter(|text| !text.is_empty()), remark];
+        all.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
     /// A server that runs on in its cgroup although its guardian is gone.
@@ -248,8 +256,7 @@ impl Guardian {
             let ours = self.server.as_ref().is_some_and(|server| server.child == Some(pid));
             if ours {
                 let in_namespace = matches!(self.chosen.kind, Kind::Namespace { .. });
-                let status =
-                    if in_namespace { launch::status_of_server(status) } else { status };
+                let status = if in_namespace { launch::status_of_server(status) } else { status };
                 self.server_is_gone(status);
             }
         }

@@ -117,15 +117,15 @@ impl Sweep {
         loop {
             let (fd, place) = (self.proc.as_raw_fd(), self.names.as_mut_ptr());
             // SAFETY: the buffer is as long as it says.
-            let got =
-                unsafe { libc::syscall(libc::SYS_getdents64, fd, place, self.names.len()) };
+            let got = unsafe { libc::syscall(libc::SYS_getdents64, fd, place, self.names.len()) };
             if got <= 0 {
                 return;
             }
             let mut at = 0;
             while at + 19 <= got as usize {
                 // Of an entry: inode (8), offset (8), its length (2), a type (1), the name.
-                let length = usize::from(u16::from_ne_bytes([self.names[at + 16], self.names[at + 17]]));
+                let length =
+                    usize::from(u16::from_ne_bytes([self.names[at + 16], self.names[at + 17]]));
                 if length == 0 {
                     return;
                 }
@@ -193,15 +193,20 @@ mod tests {
         let shell = |script: &str| {
             Command::new("sh").args(["-c", script]).stdout(Stdio::null()).spawn().unwrap()
         };
-        // A busy forker, and one whose children are spared with it.
-        let mut forker = shell("while :; do sleep 0.01 & done");
+        // One who forks all the time, below a root that does not; and one whose children are spared.
+        let mut forker = shell("(while :; do sleep 0.01 & done) & wait");
         let mut other = shell("sleep 600 & sleep 600 & wait");
         let mut sweep = Sweep::new().unwrap();
         let parent = |pid: u32| pid as i32;
-        let swept = sweep.kill_below(parent(forker.id()), None);
-        // The forker itself is the root here, and not below itself.
-        assert!(swept.fenced, "{swept:?}");
-        forker.kill().unwrap();
+        while sweep.signal_below(parent(forker.id()), None, 0).living < 5 {
+            std::thread::yield_now();
+        }
+        let started = std::time::Instant::now();
+        // On a busy machine a killed process can take longer to get its turn than one sweep lasts.
+        while !sweep.kill_below(parent(forker.id()), None).fenced {
+            assert!(started.elapsed() < Duration::from_secs(20), "somebody is left");
+        }
+        // The last one it waited for is gone.
         forker.wait().unwrap();
         let root = parent(other.id());
         while sweep.signal_below(root, None, 0).living < 2 {

@@ -16,7 +16,10 @@ pub fn check(world: &World) -> Check {
     }
     for host in world.hosts.iter().filter(|host| host.name != baton.holder) {
         if !host.gate.is_closed() && host.pg.borrow().writes().is_some() {
-            return Err(format!("{} took over while {} is open to writes", baton.holder, host.name));
+            return Err(format!(
+                "{} took over while {} is open to writes",
+                baton.holder, host.name
+            ));
         }
     }
     Ok(())

@@ -21,7 +21,10 @@ pub fn check(world: &World) -> Check {
         let ends = host.clock.at(lease.sent_at) + (lease.ttl - lease.ttl / 1000);
         if host.clock.now() >= ends {
             let late = host.clock.now().since(ends);
-            return Err(format!("{} is open to writes {late:?} after its lease ran out", host.name));
+            return Err(format!(
+                "{} is open to writes {late:?} after its lease ran out",
+                host.name
+            ));
         }
     }
     Ok(())
