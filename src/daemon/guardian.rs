@@ -9,7 +9,7 @@ use crate::act::lease::Fence;
 use crate::agent::first_effective;
 use crate::config::NodeConfig;
 use crate::decide::HeldLease;
-use crate::fence::{Attached, Deposit, Enforced, Guardian, GuardianNews, Left, Setup};
+use crate::fence::{Attached, Coming, Deposit, Enforced, Guardian, GuardianNews, Left, Setup};
 use crate::postgres::LocalServer;
 use crate::values::{FenceChoice, Incarnation, LeaseDeadline, Strength};
 
@@ -64,7 +64,9 @@ pub fn attach(config: &NodeConfig, server: &LocalServer) -> Result<Guarded> {
         data_dir: config.postgresql.data_dir.clone(),
         key_files,
     };
-    let attached = Guardian::attach(setup, server.fence_target(), tell);
+    // This very program, also after another one was put in its place.
+    let (program, target) = ("/proc/self/exe".into(), server.fence_target());
+    let attached = Guardian::attach(Coming { setup, target, program, tell });
     let attached = attached.with_context(|| match choice {
         FenceChoice::Auto => "the guardian of the server could not be started".to_owned(),
         FenceChoice::Named(named) => format!(

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -39,6 +39,19 @@ pub enum GuardianNews {
     CannotStart(String),
 }
 
+/// What an agent brings along.
+#[derive(Clone, Debug)]
+pub struct Coming {
+    /// What is to be guarded.
+    pub setup: Setup,
+    /// The server, for the agent's own thread.
+    pub target: Arc<Target>,
+    /// The program that is a guardian when it is told to.
+    pub program: PathBuf,
+    /// Where news go.
+    pub tell: fn(GuardianNews),
+}
+
 /// What an earlier agent left: the lease under which the server is open still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
@@ -55,6 +68,7 @@ pub struct Guardian(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     setup: Setup,
+    program: PathBuf,
     target: Arc<Target>,
     /// The agent's own thread: a second net, and the only one of a server that no guardian started.
     thread: DeadlineFence,
@@ -102,12 +116,9 @@ impl Guardian {
     ///
     /// # Errors
     /// When another agent is there and well, or the fence that is asked for does not work here.
-    pub fn attach(
-        setup: Setup,
-        target: Arc<Target>,
-        tell: fn(GuardianNews),
-    ) -> io::Result<Attached> {
-        let found = reach(&setup, &target)?;
+    pub fn attach(coming: Coming) -> io::Result<Attached> {
+        let Coming { setup, target, program, tell } = coming;
+        let found = reach(&setup, &program, &target)?;
         let was_there = found.was_there;
         let (mut link, mut server, mut log) = enter(found, &setup, &[])?;
         let mismatch = matches!(setup.choice, FenceChoice::Named(it) if it != link.strength);
@@ -115,7 +126,7 @@ impl Guardian {
             // Another fence is asked for by now, and nothing is in the way.
             let _ = wire::send(link.socket.as_fd(), &Request::Leave, &[]);
             sys::is_ready(link.handle.as_fd(), LETS_IN_WITHIN_MILLIS);
-            (link, server, log) = enter(start(&setup)?, &setup, &[])?;
+            (link, server, log) = enter(start(&setup, &program)?, &setup, &[])?;
         }
         let deposit = link.page.deposited();
         let left = link.page.armed().zip(deposit);
@@ -129,6 +140,7 @@ impl Guardian {
         let _ = logs.send(log);
         let shared = Shared {
             setup,
+            program,
             target,
             thread,
             deposit: Mutex::new(deposit.map(|deposit| (deposit, link.page.soft_stop()))),
@@ -330,7 +342,7 @@ impl Guardian {
             let lives = fds.first().is_some_and(|handle| !sys::is_ready(*handle, 0));
             let fds = if lives && before == Strength::Cgroup { &fds[..] } else { &[] };
             let setup = &self.0.setup;
-            let started = start(setup).and_then(|found| enter(found, setup, fds));
+            let started = start(setup, &self.0.program).and_then(|found| enter(found, setup, fds));
             drop(server);
             let error = match started {
                 Ok((link, _, log)) => {
@@ -373,7 +385,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// The guardian that runs; else a new one. A running one that is stuck is ended first: what it guards is
 /// not guarded any more.
-fn reach(setup: &Setup, target: &Target) -> io::Result<Reached> {
+fn reach(setup: &Setup, program: &Path, target: &Target) -> io::Result<Reached> {
     if let Some(socket) = given_socket() {
         return Ok(Reached { socket, child: None, was_there: true, is_greeted: false });
     }
@@ -390,7 +402,7 @@ fn reach(setup: &Setup, target: &Target) -> io::Result<Reached> {
         sys::is_ready(stuck.as_fd(), LETS_IN_WITHIN_MILLIS);
         kill_all(target);
     }
-    start(setup)
+    start(setup, program)
 }
 
 /// A guardian that can be spoken to.
@@ -402,9 +414,9 @@ struct Reached {
     is_greeted: bool,
 }
 
-fn start(setup: &Setup) -> io::Result<Reached> {
+fn start(setup: &Setup, program: &Path) -> io::Result<Reached> {
     let (ours, theirs) = socket::pair()?;
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(program);
     command.arg0("pgbaton").arg("guardian").current_dir(&setup.state_dir);
     command.env_remove("NOTIFY_SOCKET");
     command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());

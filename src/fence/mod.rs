@@ -14,7 +14,7 @@ mod socket;
 mod sys;
 mod wire;
 
-pub use client::{Attached, Endings, Guardian, GuardianNews, Left};
+pub use client::{Attached, Coming, Endings, Guardian, GuardianNews, Left};
 pub use clock::BoottimeClock;
 pub use deadline::{DeadlineFence, Fired};
 pub use guardian::{AGENT_SOCKET, run as run_guardian, run_as_first_process};
