@@ -186,34 +186,60 @@ fn read_stat(proc: std::os::fd::BorrowedFd<'_>, digits: &[u8], pid: i32) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+
+    /// A shell with all that it starts: gone with the value, also when a test fails.
+    struct Family(Child);
+
+    impl Family {
+        fn of(script: &str) -> Self {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script]).stdout(Stdio::null()).process_group(0);
+            Self(shell.spawn().unwrap())
+        }
+
+        fn root(&self) -> i32 {
+            self.0.id() as i32
+        }
+    }
+
+    impl Drop for Family {
+        fn drop(&mut self) {
+            // SAFETY: numbers only. One that forks all the time needs more than one try.
+            while unsafe { libc::kill(-self.root(), libc::SIGKILL) } == 0 {
+                let _ = self.0.try_wait();
+                std::thread::yield_now();
+            }
+        }
+    }
 
     #[test]
-    fn what_is_below_is_killed_and_what_is_spared_is_not() {
-        let shell = |script: &str| {
-            Command::new("sh").args(["-c", script]).stdout(Stdio::null()).spawn().unwrap()
-        };
-        // One who forks all the time, below a root that does not; and one whose children are spared.
-        let mut forker = shell("(while :; do sleep 0.01 & done) & wait");
-        let mut other = shell("sleep 600 & sleep 600 & wait");
+    fn what_is_below_is_killed_however_fast_it_forks() {
+        // One who forks all the time, below a root that does not.
+        let mut forker = Family::of("(while :; do sleep 0.01 & done) & wait");
         let mut sweep = Sweep::new().unwrap();
-        let parent = |pid: u32| pid as i32;
-        while sweep.signal_below(parent(forker.id()), None, 0).living < 5 {
+        while sweep.signal_below(forker.root(), None, 0).living < 5 {
             std::thread::yield_now();
         }
         let started = std::time::Instant::now();
         // On a busy machine a killed process can take longer to get its turn than one sweep lasts.
-        while !sweep.kill_below(parent(forker.id()), None).fenced {
+        while !sweep.kill_below(forker.root(), None).fenced {
             assert!(started.elapsed() < Duration::from_secs(20), "somebody is left");
         }
         // The last one it waited for is gone.
-        forker.wait().unwrap();
-        let root = parent(other.id());
-        while sweep.signal_below(root, None, 0).living < 2 {
-            std::thread::yield_now();
+        forker.0.wait().unwrap();
+    }
+
+    #[test]
+    fn what_descends_from_the_spared_one_is_spared() {
+        let mut sweep = Sweep::new().unwrap();
+        for (pid, parent) in [(5, 2), (2, 1), (3, 1), (4, 3), (7, 6)] {
+            sweep.table.push(Entry { pid, parent, state: b'S', is_below: false });
         }
-        assert_eq!(sweep.kill_below(root, None).processes, 2);
-        other.wait().unwrap();
-        assert_eq!(sweep.kill_below(root, Some(root)).processes, 0);
+        sweep.mark(1, Some(3));
+        let below: Vec<i32> =
+            sweep.table.iter().filter(|entry| entry.is_below).map(|entry| entry.pid).collect();
+        assert_eq!(below, [5, 2]);
     }
 }
