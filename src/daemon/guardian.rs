@@ -93,7 +93,11 @@ pub fn attach(config: &NodeConfig, server: &LocalServer) -> Result<Guarded> {
 
 fn tell(news: GuardianNews) {
     match news {
-        GuardianNews::Gone => warn!("the guardian has ended"),
+        GuardianNews::Gone(None) => warn!("the guardian has ended"),
+        GuardianNews::Gone(Some(deadline)) => {
+            let deadline = deadline.moment();
+            warn!(%deadline, "the guardian was stopped, and the kernel ended it at the deadline");
+        }
         GuardianNews::Replaced(strength) => info!(%strength, "another guardian is in its place"),
         GuardianNews::CannotStart(why) => {
             error!(why, "no guardian can be started: this node does not lead");

@@ -14,8 +14,8 @@ use super::deadline::DeadlineFence;
 use super::guardian::{SOCKET, given_socket};
 use super::page::{Deposit, Enforced, Page};
 use super::wire::{self, Launch, Reply, Request, Setup};
-use super::{Target, kill_all, socket, sys};
-use crate::values::{FenceChoice, LeaseDeadline, Strength};
+use super::{BoottimeClock, Target, kill_all, socket, sys};
+use crate::values::{Clock, FenceChoice, LeaseDeadline, Strength};
 
 /// How long a guardian may take to let an agent in: it may have to end a former one first.
 const LETS_IN_WITHIN_MILLIS: i32 = 5_000;
@@ -31,8 +31,9 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Something about the guardian that people want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardianNews {
-    /// It has ended, and what it was guarding with it where that is its strength.
-    Gone,
+    /// It has ended, and what it was guarding with it where that is its strength; by the kernel, when a
+    /// deadline had passed at which it did nothing.
+    Gone(Option<LeaseDeadline>),
     /// Another one is in its place.
     Replaced(Strength),
     /// None can be started; it is tried again.
@@ -289,8 +290,20 @@ impl Guardian {
         // An answer that came too late for an earlier question.
         while answers.try_recv().is_ok() {}
         wire::send(link.socket.as_fd(), request, &[])?;
-        let silent = |_| io::Error::new(io::ErrorKind::TimedOut, "the guardian does not answer");
-        answers.recv_timeout(LAUNCHES_WITHIN).map_err(silent)
+        let until = std::time::Instant::now() + LAUNCHES_WITHIN;
+        loop {
+            match answers.recv_timeout(TRY_AGAIN_AFTER) {
+                Ok(answer) => return Ok(answer),
+                Err(_) if sys::is_ready(link.handle.as_fd(), 0) => {
+                    return Err(io::Error::other("the guardian ended before it answered"));
+                }
+                Err(_) if std::time::Instant::now() > until => {
+                    let why = "the guardian does not answer";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     fn use_link(&self, link: Link) -> io::Result<()> {
@@ -326,12 +339,14 @@ impl Guardian {
             let _ = child.wait();
         }
         if !self.0.leaves.load(Ordering::SeqCst) {
+            let armed = link.page.armed();
+            let passed = armed.filter(|until| until.has_passed(BoottimeClock.now()));
+            (self.0.tell)(GuardianNews::Gone(passed));
             self.replace(link.strength);
         }
     }
 
     fn replace(&self, before: Strength) {
-        (self.0.tell)(GuardianNews::Gone);
         if before == Strength::Subreaper {
             // The postmaster went with its guardian; a busy backend does not by itself.
             kill_all(&self.0.target);
