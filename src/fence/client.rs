@@ -2,23 +2,19 @@
 //! passes the deadline on with a store and a bell, which wait for nobody.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::deadline::DeadlineFence;
-use super::guardian::{SOCKET, given_socket};
+use super::link::{LETS_IN_WITHIN_MILLIS, Link, enter, reach, start};
 use super::page::{Deposit, Enforced, Page};
 use super::wire::{self, Launch, Reply, Request, Setup};
-use super::{BoottimeClock, Target, kill_all, socket, sys};
+use super::{BoottimeClock, Target, kill_all, sys};
 use crate::values::{Clock, FenceChoice, LeaseDeadline, Strength};
 
-/// How long a guardian may take to let an agent in: it may have to end a former one first.
-const LETS_IN_WITHIN_MILLIS: i32 = 5_000;
 /// How long it may take to say that a program runs.
 const LAUNCHES_WITHIN: Duration = Duration::from_secs(20);
 /// How long something that needs a guardian waits for one that is being replaced.
@@ -81,20 +77,6 @@ struct Shared {
     logs: Mutex<mpsc::Sender<OwnedFd>>,
     leaves: AtomicBool,
     tell: fn(GuardianNews),
-}
-
-/// A connection to one guardian.
-#[derive(Debug)]
-struct Link {
-    page: Arc<Page>,
-    bell: OwnedFd,
-    socket: OwnedFd,
-    handle: OwnedFd,
-    strength: Strength,
-    remarks: String,
-    answers: Mutex<mpsc::Receiver<(Reply, Vec<OwnedFd>)>>,
-    heard: mpsc::Sender<(Reply, Vec<OwnedFd>)>,
-    child: Mutex<Option<Child>>,
 }
 
 /// What was found when the agent came.
@@ -396,95 +378,4 @@ impl Endings {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The guardian that runs; else a new one. A running one that is stuck is ended first: what it guards is
-/// not guarded any more.
-fn reach(setup: &Setup, program: &Path, target: &Target) -> io::Result<Reached> {
-    if let Some(socket) = given_socket() {
-        return Ok(Reached { socket, child: None, was_there: true, is_greeted: false });
-    }
-    let folder = std::fs::File::open(&setup.state_dir)?;
-    let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
-    if let Ok(socket) = socket::connect(Path::new(&path)) {
-        wire::send(socket.as_fd(), &Request::Hello(setup.clone()), &[])?;
-        if sys::is_ready(socket.as_fd(), LETS_IN_WITHIN_MILLIS) {
-            return Ok(Reached { socket, child: None, was_there: true, is_greeted: true });
-        }
-        let (pid, _) = socket::peer_of(socket.as_fd())?;
-        let stuck = sys::pidfd(pid)?;
-        sys::signal(stuck.as_fd(), libc::SIGKILL)?;
-        sys::is_ready(stuck.as_fd(), LETS_IN_WITHIN_MILLIS);
-        kill_all(target);
-    }
-    start(setup, program)
-}
-
-/// A guardian that can be spoken to.
-struct Reached {
-    socket: OwnedFd,
-    child: Option<Child>,
-    was_there: bool,
-    /// The first word was said.
-    is_greeted: bool,
-}
-
-fn start(setup: &Setup, program: &Path) -> io::Result<Reached> {
-    let (ours, theirs) = socket::pair()?;
-    let mut command = Command::new(program);
-    command.arg0("pgbaton").arg("guardian").current_dir(&setup.state_dir);
-    command.env_remove("NOTIFY_SOCKET");
-    command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
-    let enter = || {
-        // SAFETY: no arguments. It must not hear what a terminal says to the agent's group.
-        unsafe { libc::setsid() };
-        Ok(())
-    };
-    // SAFETY: one system call between fork and exec.
-    unsafe { command.pre_exec(enter) };
-    let child = Some(command.spawn()?);
-    Ok(Reached { socket: ours, child, was_there: false, is_greeted: false })
-}
-
-/// Says who this is, and waits to be let in.
-fn enter(
-    Reached { socket, child, is_greeted, .. }: Reached,
-    setup: &Setup,
-    running: &[std::os::fd::BorrowedFd<'_>],
-) -> io::Result<(Link, Vec<OwnedFd>, OwnedFd)> {
-    if !is_greeted {
-        wire::send(socket.as_fd(), &Request::Hello(setup.clone()), running)?;
-    }
-    let silent = || io::Error::new(io::ErrorKind::TimedOut, "the guardian does not answer");
-    if !sys::is_ready(socket.as_fd(), LETS_IN_WITHIN_MILLIS) {
-        return Err(silent());
-    }
-    let mut buffer = vec![0; 64 * 1024];
-    let (strength, remarks, fds) = match wire::receive::<Reply>(socket.as_fd(), &mut buffer)? {
-        Some((Reply::Welcome { strength, remarks }, fds)) => (strength, remarks, fds),
-        Some((Reply::Refused(why), _)) => return Err(io::Error::other(why)),
-        Some(_) | None => return Err(io::Error::other("the guardian ended at once")),
-    };
-    let mut fds = fds.into_iter();
-    let (Some(memory), Some(bell), Some(log)) = (fds.next(), fds.next(), fds.next()) else {
-        return Err(io::Error::other("the guardian did not say how to reach it"));
-    };
-    let pid = child.as_ref().map(|child| child.id() as i32);
-    let pid = match pid {
-        Some(pid) => pid,
-        None => socket::peer_of(socket.as_fd())?.0,
-    };
-    let (heard, answers) = mpsc::channel();
-    let link = Link {
-        page: Arc::new(Page::map(memory)?),
-        bell,
-        handle: sys::pidfd(pid)?,
-        socket,
-        strength,
-        remarks,
-        answers: Mutex::new(answers),
-        heard,
-        child: Mutex::new(child),
-    };
-    Ok((link, fds.collect(), log))
 }

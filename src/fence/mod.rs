@@ -7,6 +7,7 @@ mod clock;
 mod deadline;
 mod guardian;
 mod kill;
+mod link;
 mod page;
 mod processes;
 mod reader;
