@@ -6,6 +6,14 @@ use clap::Parser;
 use pgbaton::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    // Before anything is reserved or read: this one has to stay small.
+    match std::env::args_os().nth(1) {
+        Some(command) if command == "guardian" => return pgbaton::fence::run_guardian(),
+        Some(command) if command == "run" && std::process::id() == 1 => {
+            return pgbaton::fence::run_as_first_process();
+        }
+        Some(_) | None => {}
+    }
     match Cli::parse().into_command() {
         Command::Ctl(args) => pgbaton::ctl::run(args),
         Command::Demo(args) => match pgbaton::demo::run(&args.into()) {

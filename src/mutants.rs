@@ -44,11 +44,15 @@ pub enum Mutant {
     AcceptanceForgotten,
     /// A taker does not count who may be carrying the holder.
     TakerDoesNotCount,
+    /// A new agent goes on under the lease of the one before without reading whose the baton is.
+    ResumeWithoutReading,
+    /// The guardian is told of a later deadline than the lease has.
+    GuardianArmedLate,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 20] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -69,6 +73,8 @@ impl Mutant {
         Mutant::AcceptorPromises,
         Mutant::AcceptanceForgotten,
         Mutant::TakerDoesNotCount,
+        Mutant::ResumeWithoutReading,
+        Mutant::GuardianArmedLate,
     ];
 }
 

@@ -84,6 +84,8 @@ pub enum Call {
     Reload,
     /// Look at the store now: something was written there on somebody's behalf.
     LookAgain,
+    /// Make room for another version of the program (SIGUSR2).
+    Upgrade,
     /// Stop (SIGTERM, SIGINT).
     Stop,
 }

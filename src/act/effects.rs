@@ -145,6 +145,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             Ok(context.lease.take(*baton, *term, *failsafe).await.map(drop)?)
         }
         Effect::AcceptOffer => promotion::accept(context).await,
+        Effect::ResumeLease => Ok(context.lease.resume().await.map(drop)?),
         Effect::RaiseTerm(term) => Ok(context.lease.raise(*term).await?),
         Effect::RecordIntent { known } => promotion::record_intent(context, known).await,
         Effect::Promote => promotion::promote(context).await,
@@ -215,6 +216,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::RefusePromise(_) => "refuse a promise",
         Effect::TakeBaton { .. } => "take the baton",
         Effect::AcceptOffer => "accept the offer",
+        Effect::ResumeLease => "take up the lease",
         Effect::RaiseTerm(_) => "raise the term",
         Effect::RecordIntent { .. } => "record the intent",
         Effect::Promote => "promote",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::{Context, Note};
 use super::effects::EffectError;
-use super::lease::LeaseError;
+use super::lease::{Fence, LeaseError};
 use super::ports::Ports;
 use crate::cluster::{
     ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode, Versioned,
@@ -19,6 +19,8 @@ use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, Wal
 const TO_PROMOTE: Duration = Duration::from_millis(120);
 /// How often a candidate is asked whether it has everything.
 const ASK_EVERY: Duration = Duration::from_millis(10);
+/// How long a guardian that has died may take to be replaced.
+const GUARDIAN_BACK_WITHIN: Duration = Duration::from_secs(1);
 /// How long a look may take where an effect needs one.
 const A_LOOK: Duration = Duration::from_secs(2);
 
@@ -29,6 +31,20 @@ fn lease_left<P: Ports>(context: &Context<P>) -> Result<LeaseDeadline, EffectErr
         return Err(EffectError::Refused("too little is left of the lease".to_owned()));
     }
     Ok(held.deadline)
+}
+
+/// Nothing is opened to writes without somebody outside of this process who would close it in time. One
+/// that has just died is being replaced.
+async fn guarded<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let until = context.clock.now() + GUARDIAN_BACK_WITHIN;
+    while !context.exposure.fence().is_alive() {
+        if context.clock.now() >= until {
+            let why = "there is no living guardian, so the server is not opened to writes";
+            return Err(EffectError::Refused(why.to_owned()));
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Accepts the offered baton. The promise goes first, as in a race: an earlier leader is not followed
@@ -103,6 +119,7 @@ async fn write_lineage<P: Ports>(
 
 /// Promotes the standby under the lease that is held.
 pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    guarded(context).await?;
     let deadline = lease_left(context)?;
     context.standing_vote.replace(None);
     context.exposure.expose(deadline);
@@ -154,6 +171,7 @@ pub async fn start<P: Ports>(
 ) -> Result<(), EffectError> {
     context.standing_vote.replace(None);
     if *start_as == StartAs::Primary {
+        guarded(context).await?;
         context.exposure.expose(lease_left(context)?);
     }
     Ok(context.server.start(start_as, within).await?)

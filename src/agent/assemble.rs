@@ -18,8 +18,8 @@ use crate::config::{
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::{Mirror, Peers};
-use crate::publish::{Activity, Events, Metrics, Published, Status};
-use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
+use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
+use crate::values::{Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength};
 use crate::wake::{Call, Calls};
 
 /// What an agent is put together from.
@@ -28,8 +28,10 @@ pub struct Assembly<P: Ports> {
     pub config: Arc<NodeConfig>,
     /// Reads the local configuration again; `None` keeps the one in force.
     pub reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
-    /// This start of the agent.
+    /// This start of the agent; or the one before, whose lease it takes up.
     pub incarnation: Incarnation,
+    /// Until when the guardian holds the server open under the lease that an earlier start left.
+    pub left_until: Option<LeaseDeadline>,
     /// What was found in the journal.
     pub journal: Journal,
     /// Where nonces come from.
@@ -187,7 +189,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
     let channels = Channels::new(settings.times, settings.dynamic.failsafe_mode);
-    let exposure = Exposure::new(parts.fence);
+    let exposure = Exposure::new(parts.fence, parts.left_until);
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
     let asker = asker(parts.failsafe_peers, parts.clock.clone(), &me, &channels, &exposure);
     let keeper = Keeper::new(KeeperParts {
@@ -309,6 +311,7 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         copy: None,
         system_id: None,
         failsafe_until: None,
+        fence: FenceSeen { strength: Strength::None, remarks: String::new() },
         stopping: false,
         losses: Vec::new(),
     }

@@ -43,6 +43,8 @@ struct Running {
 pub enum Ended {
     /// It was told to stop, and everything is in order.
     AsTold,
+    /// Another version of the program goes on in this process, with the server as it is.
+    ForUpgrade,
     /// Something a person has to mend.
     WithError(String),
 }
@@ -67,6 +69,8 @@ pub struct Agent<P: Ports> {
     failsafe_asked: Vec<failsafe::Asked>,
     failsafe_told: Option<(Monotonic, MemberName, Result<(), NotAccepted>)>,
     ended: Option<Ended>,
+    /// As soon as nothing is under way, another version of the program takes over.
+    upgrades: bool,
 }
 
 /// The loop's own ends of everything it shares.
@@ -113,6 +117,7 @@ impl<P: Ports> Agent<P> {
             failsafe_asked: Vec::new(),
             failsafe_told: None,
             ended: None,
+            upgrades: false,
         }
     }
 
@@ -198,6 +203,11 @@ impl<P: Ports> Agent<P> {
                 Wake::Signal
             }
             Call::LookAgain => Wake::Request,
+            Call::Upgrade => {
+                info!("told to make room for another version of this program");
+                self.upgrades = true;
+                Wake::Signal
+            }
             Call::Stop => {
                 if !self.memory.stop_asked {
                     info!("told to stop");
@@ -258,6 +268,7 @@ impl<P: Ports> Agent<P> {
         self.looked_at = self.now();
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
+        self.tell_of_the_fence();
         self.take_notes();
         let mut view = self.view();
         self.answer_failsafe(&mut view);
@@ -268,6 +279,9 @@ impl<P: Ports> Agent<P> {
         self.adopt(&decision, view.now);
         self.begin(decision);
         self.slot_watch.look(&view.server, view.settings.slots_may_keep);
+        if self.upgrades && self.job.is_none() && self.ended.is_none() {
+            self.ended = Some(Ended::ForUpgrade);
+        }
         let published_at = self.now();
         self.publish(&view);
         for answer in self.position_asked.drain(..) {
@@ -330,6 +344,7 @@ impl<P: Ports> Agent<P> {
             carried_by: self.carried_by(&lease),
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
+            left_until: self.inlets.context.exposure.left_until(),
             job: self.job.as_ref().map(|running| running.job),
             upkeep_running: self.upkeep.is_some(),
             memory: self.memory.clone(),

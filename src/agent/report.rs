@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::Agent;
+use crate::act::lease::Fence;
 use crate::act::{Ports, Wanted};
 use crate::cluster::{
     ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
 };
-use crate::decide::{JobKind, Seat, View};
+use crate::decide::{JobKind, Reason, Seat, View};
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::Status;
-use crate::values::{Clock, Lsn, Monotonic, SystemId, WalPosition};
+use crate::publish::{DecisionEvent, FenceSeen, Status};
+use crate::values::{Clock, Lsn, Monotonic, Strength, SystemId, WalPosition};
 
 /// The version of Patroni whose outside this agent has; members compare it.
 pub const PATRONI_VERSION: &str = "4.1.5";
@@ -73,11 +74,37 @@ impl<P: Ports> Agent<P> {
             copy: self.copy,
             system_id: system_id(view),
             failsafe_until: failsafe_until(view),
+            fence: self.fence_seen(),
             stopping: self.memory.stop_asked,
             losses: view.journal.losses.clone(),
         };
         self.inlets.published.set(status);
         self.publish_member(view, state, role);
+    }
+
+    /// One that nobody but the agent itself fences shows as such until its next start.
+    fn fence_seen(&self) -> FenceSeen {
+        let fence = self.inlets.context.exposure.fence();
+        if !fence.is_alive() || !self.inlets.context.server.is_guarded() {
+            let remarks = if fence.is_alive() {
+                "no guardian started this server: only the agent itself fences it"
+            } else {
+                "there is no living guardian"
+            };
+            return FenceSeen { strength: Strength::None, remarks: remarks.to_owned() };
+        }
+        FenceSeen { strength: fence.strength(), remarks: fence.remarks() }
+    }
+
+    /// Tells what the guardian did at a deadline.
+    pub(super) fn tell_of_the_fence(&mut self) {
+        let Some(text) = self.inlets.context.exposure.fence().take_report() else { return };
+        tracing::warn!("the guardian fenced the server: {text}");
+        let label = "the guardian fenced the server";
+        let at_micros = self.inlets.context.clock.wall_micros();
+        let reason = Reason::with(label, text);
+        self.inlets.metrics.fenced();
+        self.inlets.events.decision(DecisionEvent { at_micros, reason });
     }
 
     fn store_seen(&self) -> (i64, Option<(Arc<crate::cluster::Cluster>, Monotonic)>) {

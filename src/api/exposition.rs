@@ -8,7 +8,7 @@ use crate::values::{Lsn, Monotonic, Term};
 
 use super::patroni_metrics::{METRICS, STATES};
 use super::shown::Shown;
-use super::wire::{FENCE, OWN_VERSION, job_text};
+use super::wire::{OWN_VERSION, job_text};
 
 /// The whole text.
 pub fn render(status: &Status, now: Monotonic, metrics: &Metrics) -> String {
@@ -44,7 +44,7 @@ fn ours(text: &mut Exposition, shown: &Shown) {
     let term = status.lease.map_or_else(seen_term, |(term, _)| term);
     let copied = status.copy.map_or(0, |copy| copy.done_kilobytes.saturating_mul(1024));
     text.single(&catalogue::BUILD, &[("version", OWN_VERSION)], 1);
-    text.single(&catalogue::FENCE, &[("strength", FENCE)], 1);
+    text.single(&catalogue::FENCE, &[("strength", status.fence.strength.as_str())], 1);
     text.single(&catalogue::WRITABLE, &[], u8::from(status.is_writable(now)));
     text.single(&catalogue::TERM, &[], term);
     text.single(&catalogue::LEASE_LEFT, &[], lease_left);

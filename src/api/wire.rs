@@ -14,8 +14,6 @@ use super::time::{timestamp_text, unix_seconds};
 
 /// The version of this program.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Who enforces the deadline. Until there is a guardian, the agent does so itself.
-pub const FENCE: &str = "agent";
 
 /// The status document at one moment.
 pub fn status_document(status: &Status, now: Monotonic) -> Value {
@@ -135,7 +133,10 @@ fn own(shown: &Shown) -> Value {
         put("lease_left_ms", millis(until.left(now)));
     }
     put("incarnation", status.incarnation.to_string().into());
-    put("fence", FENCE.into());
+    put("fence", status.fence.strength.as_str().into());
+    if !status.fence.remarks.is_empty() {
+        put("fence_remarks", status.fence.remarks.as_str().into());
+    }
     if let Some((kind, since)) = status.job {
         put("job", json!({"kind": job_text(kind), "running_ms": millis(now.since(since))}));
     }

@@ -46,6 +46,9 @@ fn own(root: &Node) -> OwnConfig {
     let keep_aside = keep_aside.and_then(|one| parse_int(&one, Unit::None));
     OwnConfig {
         state_dir: path(root, "pgbaton.state_dir"),
+        fence: text(root, "pgbaton.fence")
+            .and_then(|word| word.to_lowercase().parse().ok())
+            .unwrap_or_default(),
         diverged_data: diverged_data.unwrap_or_default(),
         keep_aside: keep_aside.and_then(|one| one.try_into().ok()),
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::{HostPort, PostgresqlConfig, Tags};
-use crate::values::MemberName;
+use crate::values::{FenceChoice, MemberName};
 
 /// The validated local configuration of one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,6 +217,8 @@ pub struct CtlConfig {
 pub struct OwnConfig {
     /// Where the agent's own small files live; see [`NodeConfig::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
+    /// What makes sure that no process of the server outlives its deadline.
+    pub fence: FenceChoice,
     /// What becomes of data that went another way and cannot be rewound.
     pub diverged_data: DivergedData,
     /// How many old data directories are kept aside; `None` means [`KEEP_ASIDE_DEFAULT`].

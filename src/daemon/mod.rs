@@ -1,12 +1,14 @@
 //! The agent as a process: configuration, log, ports, threads, signals.
 
 mod advice;
+mod guardian;
 mod journal;
 mod log_file;
 mod logging;
 mod notify;
 mod ports;
 mod signals;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ const NAMESAKE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// meets something that a person has to mend.
 pub fn run(path: Option<PathBuf>) -> Result<()> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
+    let own_path = upgrade::own_path();
     let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
     let log = Log::start(&config.log).context("the log could not be started")?;
     let ended = run_logged(path, env, config, log);
@@ -63,13 +66,18 @@ fn run_logged(
 ) -> Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
+    let guardian = environment.guardian();
     let runtime = one_thread()?;
-    runtime.block_on(first_contact(&environment.store, &config))?;
-    // The listener is bound before anything runs, a port that is taken included.
-    let address = config.restapi.listen.to_string();
-    let listener = std::net::TcpListener::bind(listen_address(&config))
-        .with_context(|| format!("restapi.listen: {address} cannot be listened on"))?;
+    let listener = match upgrade::left_listener() {
+        // Nobody else has this name, or the version before this one would not have started.
+        Some(listener) => listener,
+        None => {
+            runtime.block_on(first_contact(&environment.store, &config))?;
+            listen(&config)?
+        }
+    };
     listener.set_nonblocking(true)?;
+    let kept_open = listener.try_clone()?;
     let (metrics, events) = (Metrics::default(), Events::default());
     let listening = Arc::new(OnceLock::new());
     let reload = reloader(path, env, Arc::clone(&listening), log);
@@ -117,11 +125,27 @@ fn run_logged(
     let ended = local.block_on(&runtime, turn(agent, calls))?;
     match ended {
         Ended::AsTold => {
+            guardian.leave();
             info!("stopped");
             Ok(())
         }
-        Ended::WithError(why) => Err(anyhow!(why)),
+        Ended::ForUpgrade => {
+            info!(path = %own_path.display(), "the program starts anew, with the server as it is");
+            let error = upgrade::become_next(&own_path, &kept_open);
+            Err(error).with_context(|| format!("{} cannot be run", own_path.display()))
+        }
+        Ended::WithError(why) => {
+            guardian.leave();
+            Err(anyhow!(why))
+        }
     }
+}
+
+/// Bound before anything runs, a port that is taken included.
+fn listen(config: &NodeConfig) -> Result<std::net::TcpListener> {
+    let address = config.restapi.listen.to_string();
+    std::net::TcpListener::bind(listen_address(config))
+        .with_context(|| format!("restapi.listen: {address} cannot be listened on"))
 }
 
 async fn turn(agent: Agent<RealPorts>, calls: Calls) -> Result<Ended> {

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
+use super::guardian::{self, Guarded};
 use super::journal::DiskJournal;
 use crate::act::Ports;
-use crate::act::lease::Fence;
 use crate::agent::{Assembly, first_effective};
 use crate::api::HttpPeers;
 use crate::config::NodeConfig;
 use crate::ctl::etcd_options;
 use crate::dcs::EtcdStore;
 use crate::decide::Journal;
-use crate::fence::{BoottimeClock, DeadlineFence};
+use crate::fence::{BoottimeClock, Guardian};
 use crate::postgres::LocalServer;
 use crate::publish::{Events, Metrics};
-use crate::values::{Incarnation, LeaseDeadline};
+use crate::values::Incarnation;
 
 /// etcd, PostgreSQL, HTTP, the disk, and this host's clock.
 pub struct RealPorts;
@@ -26,18 +26,8 @@ impl Ports for RealPorts {
     type Server = LocalServer;
     type Peers = HttpPeers;
     type JournalFile = DiskJournal;
-    type Fence = DeadlineFence;
+    type Fence = Guardian;
     type Clock = BoottimeClock;
-}
-
-impl Fence for DeadlineFence {
-    fn arm(&self, until: LeaseDeadline) {
-        DeadlineFence::arm(self, until);
-    }
-
-    fn disarm(&self) {
-        DeadlineFence::disarm(self);
-    }
 }
 
 /// What can be made before anything runs.
@@ -45,7 +35,7 @@ pub struct Environment {
     /// The store.
     pub store: EtcdStore,
     server: LocalServer,
-    fence: DeadlineFence,
+    guarded: Guarded,
     peers: HttpPeers,
     journal: (DiskJournal, Journal),
 }
@@ -67,9 +57,14 @@ impl Environment {
             )
         })?;
         let server = LocalServer::new(config, first_effective(config)).context("postgresql")?;
-        let fence = DeadlineFence::start(server.fence_target()).context("the fence")?;
+        let guarded = guardian::attach(config, &server)?;
         let peers = HttpPeers::of(config);
-        Ok(Self { store, server, fence, peers, journal })
+        Ok(Self { store, server, guarded, peers, journal })
+    }
+
+    /// The guardian of the server.
+    pub fn guardian(&self) -> Guardian {
+        self.guarded.guardian.clone()
     }
 
     /// The parts of the agent.
@@ -84,7 +79,11 @@ impl Environment {
         Assembly {
             config: Arc::clone(config),
             reload,
-            incarnation: Incarnation(rand::random()),
+            incarnation: self.guarded.left.map_or_else(
+                || Incarnation(rand::random::<u64>().max(1)),
+                |left| left.deposit.incarnation,
+            ),
+            left_until: self.guarded.left.map(|left| left.deadline),
             journal,
             nonces: Box::new(rand::random),
             lease_store: self.store.separate(),
@@ -93,7 +92,7 @@ impl Environment {
             failsafe_peers: self.peers.clone(),
             peers: self.peers,
             journal_file,
-            fence: self.fence,
+            fence: self.guarded.guardian,
             clock: BoottimeClock,
             metrics,
             events,

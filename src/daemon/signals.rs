@@ -15,6 +15,8 @@ use crate::wake::{Call, Calls};
 pub enum Told {
     /// SIGHUP: read the files again.
     Reload,
+    /// SIGUSR2: another version of the program takes over.
+    Upgrade,
     /// SIGTERM or SIGINT: stop. A second one changes nothing: what is under way is finished.
     Stop,
 }
@@ -25,12 +27,14 @@ pub enum Told {
 /// When the handlers cannot be installed.
 pub fn pass_on(to: UnboundedSender<Told>) -> Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    let mut user = signal(SignalKind::user_defined2()).context("SIGUSR2")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     Ok(async move {
         loop {
             let told = tokio::select! {
                 _ = hangup.recv() => Told::Reload,
+                _ = user.recv() => Told::Upgrade,
                 _ = terminate.recv() => Told::Stop,
                 _ = interrupt.recv() => Told::Stop,
             };
@@ -49,6 +53,7 @@ pub fn take(told: Told, notify: &Notify, calls: &Calls) {
             notify.ready();
             Call::Reload
         }
+        Told::Upgrade => Call::Upgrade,
         Told::Stop => {
             notify.stopping();
             Call::Stop

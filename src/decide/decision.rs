@@ -113,6 +113,8 @@ pub enum Effect {
     },
     /// The first renewal of a baton that was offered by name.
     AcceptOffer,
+    /// Go on under the lease that an earlier start of this agent left, if the store says that it holds it.
+    ResumeLease,
     /// Give a term that was promised to somebody else a holder: this one.
     RaiseTerm(Term),
     /// Write down, guarded, what is about to be promoted. The timeline is the one that

@@ -6,12 +6,13 @@ use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, Unfinished, View};
-use super::{bootstrap, ladder, stopping, voting};
+use super::{bootstrap, ladder, resuming, stopping, voting};
 
 /// The first gate that is closed, with what it wants done.
 pub fn first_closed(view: &View) -> Option<Decision> {
     fence(view)
         .or_else(|| soft_stop(view))
+        .or_else(|| resuming::resume(view))
         .or_else(|| foreign_data(view))
         .or_else(|| stopping::stop_if_asked(view))
         .or_else(|| voting::answer(view))
@@ -37,7 +38,7 @@ fn lapsed(view: &View) -> Option<Decision> {
 /// A server that may accept writes without a lease that lies ahead is killed, whatever it is doing.
 fn fence(view: &View) -> Option<Decision> {
     let accepts_writes = view.exposed || matches!(&*view.server, State::Primary(_));
-    if !accepts_writes || is_killing(view) || adopting(view) {
+    if !accepts_writes || is_killing(view) || adopting(view) || resuming::may_resume(view) {
         return None;
     }
     let why = match view.seat {

@@ -37,6 +37,9 @@ pub struct View {
     /// Whether the server may accept writes: it was started or promoted to, and has not been down
     /// since.
     pub exposed: bool,
+    /// Until when the guardian holds the server open under a lease that an earlier start of this agent
+    /// left, while it is not known yet whether it still holds it.
+    pub left_until: Option<LeaseDeadline>,
     /// Whether side work (checkpoint, slots, status keys) is under way.
     pub upkeep_running: bool,
     /// What this agent remembers from its earlier turns.

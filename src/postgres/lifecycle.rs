@@ -1,5 +1,6 @@
 //! Starting, stopping, killing and reconfiguring the server.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,14 +136,19 @@ impl LocalServer {
         let place = self.place.clone();
         let shown = program.display().to_string();
         let runtime = tokio::runtime::Handle::current();
-        let target = self.target.clone();
+        let (target, ward) = (self.target.clone(), self.ward());
         let started = self
             .programs
             .spawner
             .run(move || {
                 let _inside = runtime.enter();
-                let (child, log) = spawn_postmaster(&program, &place, &arguments)?;
-                let postmaster = Postmaster::of_child(child, log)?;
+                let postmaster = match ward {
+                    Some(ward) => ward.start(&program, &place, &arguments)?,
+                    None => {
+                        let (child, log) = spawn_postmaster(&program, &place, &arguments)?;
+                        Postmaster::of_child(child, log)?
+                    }
+                };
                 target.runs(postmaster.process, &place.real_data_dir());
                 if target.kills() != kills {
                     // Whoever waited for this may be gone: a fence that fired meanwhile found nothing.
@@ -151,17 +157,20 @@ impl LocalServer {
                 Ok(postmaster)
             })
             .await;
-        let postmaster =
-            started.map_err(|source| ServerError::NoProgram { program: shown, source })?;
+        let postmaster = started.map_err(|source| match source.kind() {
+            std::io::ErrorKind::Other => ServerError::Ended(source.to_string()),
+            _ => ServerError::NoProgram { program: shown, source },
+        })?;
         self.set_stops(false);
         Ok(self.has_appeared(postmaster))
     }
 
     async fn wait_until_it_answers(&self, postmaster: &Postmaster) -> Result<(), ServerError> {
-        let ended = || ServerError::Ended(postmaster.last_words());
         loop {
             tokio::select! {
-                () = postmaster.ended() => return Err(ended()),
+                () = postmaster.ended() => {
+                    return Err(ServerError::Ended(postmaster.last_words().await));
+                }
                 () = tokio::time::sleep(POLL) => {}
             }
             let place = self.place.clone();
@@ -294,6 +303,13 @@ impl LocalServer {
     }
 }
 
+/// The arguments of a postmaster, without its name.
+pub(super) fn command_line(place: &Place, arguments: &[(String, String)]) -> Vec<OsString> {
+    let mut line = vec![OsString::from("-D"), place.data_dir.clone().into()];
+    line.extend(arguments.iter().map(|(name, value)| format!("--{name}={value}").into()));
+    line
+}
+
 fn spawn_postmaster(
     program: &std::path::Path,
     place: &Place,
@@ -301,8 +317,7 @@ fn spawn_postmaster(
 ) -> std::io::Result<(std::process::Child, Arc<LogTail>)> {
     let mut command = Command::new(program);
     spawner::prepare(&mut command, place.owner);
-    command.arg("-D").arg(&place.data_dir);
-    command.args(arguments.iter().map(|(name, value)| format!("--{name}={value}")));
+    command.args(command_line(place, arguments));
     // From the first moment where a fence looks for it.
     command.current_dir(&place.data_dir);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -25,6 +25,7 @@ mod slots;
 mod spawner;
 mod standby;
 mod upstream_log;
+mod ward;
 mod watch;
 
 pub use callbacks::Event;

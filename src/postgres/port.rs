@@ -112,6 +112,11 @@ pub trait Server {
     /// else. Nothing to do where there is none.
     fn role_changed(&self, _role: Role) {}
 
+    /// Whether the server that runs was started by a guardian, or would be when it is started.
+    fn is_guarded(&self) -> bool {
+        true
+    }
+
     /// Looks at the directory, the process and the server. Never fails: what could not be read is a
     /// state of its own. Returns within `within`.
     fn look(&self, within: Duration) -> impl Future<Output = Look>;

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -14,7 +16,11 @@ use tokio::io::unix::AsyncFd;
 
 use super::server_log::LogTail;
 use super::spawner;
-use crate::fence::{self, Process};
+use crate::fence::{self, Endings, Process};
+
+/// How often, and how many times, it is looked for what a guardian tells of an end.
+const TOLD_LOOK: Duration = Duration::from_millis(5);
+const TOLD_WITHIN_LOOKS: u32 = 60;
 
 /// A postmaster that was running when it was last looked at.
 #[derive(Debug)]
@@ -26,6 +32,8 @@ pub(super) struct Postmaster {
     handle: AsyncFd<OwnedFd>,
     child: Mutex<Option<Child>>,
     log: Option<Arc<LogTail>>,
+    /// Where its guardian says how it ended.
+    endings: Option<Endings>,
     /// How it ended, once that was asked of a child.
     status: Mutex<Option<String>>,
 }
@@ -42,9 +50,31 @@ impl Postmaster {
         Ok(own)
     }
 
+    /// A guardian's child.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn of_guardian(
+        handle: OwnedFd,
+        endings: Option<Endings>,
+        log: Arc<LogTail>,
+    ) -> io::Result<Self> {
+        let none = || io::Error::from(io::ErrorKind::NotFound);
+        let pid = fence::pid_behind(handle.as_fd()).ok_or_else(none)?;
+        let mut guarded = Self::of_handle(handle, pid)?;
+        guarded.endings = endings;
+        guarded.log = Some(log);
+        Ok(guarded)
+    }
+
     fn of_pid(pid: i32) -> io::Result<Self> {
         let none = || io::Error::from(io::ErrorKind::NotFound);
         let handle = pidfd_open(Pid::from_raw(pid).ok_or_else(none)?, PidfdFlags::empty())?;
+        Self::of_handle(handle, pid)
+    }
+
+    fn of_handle(handle: OwnedFd, pid: i32) -> io::Result<Self> {
+        let none = || io::Error::from(io::ErrorKind::NotFound);
         // Read after the handle was opened: whoever it is now, the handle means it.
         let process = Process::read(pid).ok_or_else(none)?;
         // SAFETY: an `OwnedFd` is one open descriptor until it is dropped, and the `AsyncFd` owns it.
@@ -52,7 +82,7 @@ impl Postmaster {
         let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let settings = settings_in(&arguments);
         let (child, status) = (Mutex::new(None), Mutex::new(None));
-        Ok(Self { process, settings, handle, child, log: None, status })
+        Ok(Self { process, settings, handle, child, log: None, endings: None, status })
     }
 
     /// The server that `postmaster.pid` tells of, if that very process is there: it runs the server's
@@ -97,8 +127,25 @@ impl Postmaster {
         Ok(rustix::process::pidfd_send_signal(self.handle.get_ref(), signal)?)
     }
 
-    /// How it ended, and the last that it said.
-    pub fn last_words(&self) -> String {
+    /// Whether a guardian holds it.
+    pub fn is_guarded(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// How it ended, and the last that it said. A guardian is given a moment to tell.
+    pub async fn last_words(&self) -> String {
+        for _ in 0..TOLD_WITHIN_LOOKS {
+            let Some(endings) = &self.endings else { break };
+            let said = self.log.as_ref().is_some_and(|log| !log.text().is_empty());
+            if let Some(status) = endings.status() {
+                let status = ExitStatus::from_raw(status).to_string();
+                *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+                if said {
+                    break;
+                }
+            }
+            tokio::time::sleep(TOLD_LOOK).await;
+        }
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let status = status.unwrap_or_else(|| "it was not our child".to_owned());
         match self.log.as_ref().map(|log| log.text()).filter(|text| !text.is_empty()) {
@@ -187,7 +234,8 @@ mod tests {
         postmaster.ended().await;
         assert!(!postmaster.is_alive());
         assert_eq!(Process::read(pid), None, "it was reaped");
-        assert!(postmaster.last_words().contains("signal: 9"), "{}", postmaster.last_words());
+        let said = postmaster.last_words().await;
+        assert!(said.contains("signal: 9"), "{said}");
         assert!(postmaster.signal(Signal::KILL).is_err());
     }
 }

@@ -1,7 +1,10 @@
 //! [`LocalServer`]: the real PostgreSQL server beside this agent. Its parts are in the files around;
 //! here is what they share, and the port.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,10 +20,11 @@ use super::port::{
 use super::process::Postmaster;
 use super::programs::Programs;
 use super::spawner::Spawner;
+use super::ward::Ward;
 use super::watch::Watch;
 use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, NodeConfig, Program};
-use crate::fence::Target;
+use crate::fence::{Guardian, Target};
 use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
 /// The version that is assumed of a data directory that does not tell its own.
@@ -37,6 +41,7 @@ pub struct LocalServer {
     pub(super) watch: Watch,
     pub(super) target: Arc<Target>,
     pub(super) appeared: Notify,
+    ward: OnceLock<Arc<Ward>>,
     shared: Mutex<Shared>,
 }
 
@@ -82,6 +87,7 @@ impl LocalServer {
             watch: Watch::default(),
             target,
             appeared: Notify::new(),
+            ward: OnceLock::new(),
             shared: Mutex::new(shared),
         })
     }
@@ -89,6 +95,21 @@ impl LocalServer {
     /// What is to be killed when this server must be fenced.
     pub fn fence_target(&self) -> Arc<Target> {
         self.target.clone()
+    }
+
+    /// Has the server started and held by a guardian from now on; without one it is the agent's child.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn guard(&self, guardian: Guardian, logs: mpsc::Receiver<OwnedFd>) -> io::Result<()> {
+        let ward = Ward::new(guardian, logs)?;
+        // A second one would be a second guardian of one server.
+        assert!(self.ward.set(ward).is_ok(), "a server has one guardian");
+        Ok(())
+    }
+
+    pub(super) fn ward(&self) -> Option<Arc<Ward>> {
+        self.ward.get().cloned()
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -146,11 +167,15 @@ impl LocalServer {
             return Ok(Some(running));
         }
         let (place, program) = (self.place.clone(), self.program_name());
-        let runtime = tokio::runtime::Handle::current();
+        let (runtime, ward) = (tokio::runtime::Handle::current(), self.ward());
         let found = blocking(move || {
             let _inside = runtime.enter();
             let data_dir = place.real_data_dir();
-            Ok(Postmaster::find(&data_dir, &program).map(|found| (found, data_dir)))
+            let found = match ward {
+                Some(ward) => ward.find(&data_dir, &program),
+                None => Postmaster::find(&data_dir, &program),
+            };
+            Ok(found.map(|found| (found, data_dir)))
         })
         .await?;
         let Some((found, data_dir)) = found else { return Ok(None) };
@@ -206,6 +231,10 @@ impl Server for LocalServer {
     fn role_changed(&self, role: Role) {
         self.note_role(role);
         self.run_callback(Event::RoleChange, role);
+    }
+
+    fn is_guarded(&self) -> bool {
+        self.running().is_none_or(|postmaster| postmaster.is_guarded())
     }
 
     async fn look(&self, within: Duration) -> Look {

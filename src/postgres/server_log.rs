@@ -22,6 +22,11 @@ impl LogTail {
         lines.iter().map(String::as_str).collect::<Vec<_>>().join(" | ")
     }
 
+    /// Another server begins to talk.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn push(&self, line: String) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LINES_KEPT {
@@ -37,7 +42,18 @@ impl LogTail {
 /// When there is no thread to be had.
 pub(super) fn pass_on(pipe: impl Read + Send + 'static) -> std::io::Result<Arc<LogTail>> {
     let tail = Arc::new(LogTail::default());
-    let kept = tail.clone();
+    pass_on_to(pipe, tail.clone())?;
+    Ok(tail)
+}
+
+/// The same, keeping the last lines there.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub(super) fn pass_on_to(
+    pipe: impl Read + Send + 'static,
+    kept: Arc<LogTail>,
+) -> std::io::Result<()> {
     let read = move || {
         let mut reader = BufReader::new(pipe);
         while let Some(line) = next_line(&mut reader) {
@@ -45,8 +61,7 @@ pub(super) fn pass_on(pipe: impl Read + Send + 'static) -> std::io::Result<Arc<L
             kept.push(line);
         }
     };
-    std::thread::Builder::new().name("server-log".into()).spawn(read)?;
-    Ok(tail)
+    std::thread::Builder::new().name("server-log".into()).spawn(read).map(drop)
 }
 
 fn next_line(reader: &mut impl BufRead) -> Option<String> {

@@ -2,8 +2,9 @@
 //! with the *thread* that started it, and a runtime's threads come and go.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError, mpsc};
 
@@ -89,12 +90,22 @@ pub(super) fn reap_orphans(program: &str) {
 const NOT_FOR_CHILDREN: [&str; 5] =
     ["PATRONI_", "KUBERNETES_", "PGBATON_", "NOTIFY_SOCKET", "WATCHDOG_"];
 
+fn is_for_children(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    !NOT_FOR_CHILDREN.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The environment of a child, as `NAME=value`.
+pub(super) fn environment() -> Vec<Vec<u8>> {
+    let ours = std::env::vars_os().filter(|(name, _)| is_for_children(name));
+    ours.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect()
+}
+
 /// Makes a command one of the server's: with its user and environment, and ended with this process.
 pub(super) fn prepare(command: &mut Command, owner: Option<Owner>) {
     use std::os::unix::process::CommandExt;
     for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if NOT_FOR_CHILDREN.iter().any(|prefix| name_text.starts_with(prefix)) {
+        if !is_for_children(&name) {
             command.env_remove(&name);
         }
     }
@@ -108,7 +119,7 @@ pub(super) fn prepare(command: &mut Command, owner: Option<Owner>) {
 }
 
 /// All groups of the owner: one of them may be what lets it read the server's TLS key.
-fn groups_of(owner: Owner) -> Vec<Gid> {
+pub(super) fn groups_of(owner: Owner) -> Vec<Gid> {
     let gid = Gid::from_raw(owner.gid);
     let name = match User::from_uid(Uid::from_raw(owner.uid)) {
         Ok(Some(user)) => CString::new(user.name).ok(),

@@ -83,6 +83,12 @@ pub(super) const STORE: Family = family(
     &["operation", "outcome"],
     "How long requests to the store took, by what they were for and outcome (ok, error).",
 );
+pub(super) const FENCED: Family = family(
+    "pgbaton_guardian_kills_total",
+    Kind::Counter,
+    &[],
+    "Kills of the server at its deadline by the guardian that this agent learned of.",
+);
 /// What is left of the lease.
 pub const LEASE_LEFT: Family = family(
     "pgbaton_lease_left_seconds",
@@ -158,7 +164,7 @@ pub const FENCE: Family = family(
     "pgbaton_fence_info",
     Kind::Gauge,
     &["strength"],
-    "Always 1; the label says who enforces the deadline.",
+    "Always 1; the label says how the server is fenced: container, namespace, cgroup, subreaper, none.",
 );
 /// What runs.
 pub const BUILD: Family = family(
@@ -189,6 +195,7 @@ pub const OURS: &[Family] = &[
     DEMOTIONS,
     RENEWALS,
     STORE,
+    FENCED,
 ];
 
 #[cfg(test)]

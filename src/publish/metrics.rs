@@ -9,7 +9,9 @@ use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, MetricFamily};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use super::catalogue::{DECISIONS, DEMOTIONS, Family, PROMOTIONS, RENEWALS, STORE, TURN, WAKES};
+use super::catalogue::{
+    DECISIONS, DEMOTIONS, FENCED, Family, PROMOTIONS, RENEWALS, STORE, TURN, WAKES,
+};
 use crate::wake::Wake;
 
 /// From a tenth of a millisecond, which a turn takes when nothing happens, to half a minute.
@@ -33,6 +35,7 @@ struct Recorded {
     demotions: IntCounterVec,
     renewals: IntCounterVec,
     store: HistogramVec,
+    fenced: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -47,12 +50,14 @@ impl Default for Metrics {
             demotions: counter(&registry, DEMOTIONS),
             renewals: counter(&registry, RENEWALS),
             store: histogram(&registry, STORE),
+            fenced: counter(&registry, FENCED),
             registry,
         };
         // What can happen at all is shown from the start: a series that appears at its first event
         // hides that event from `rate()`.
         Wake::ALL.iter().for_each(|wake| drop(recorded.wakes.with_label_values(&[wake.label()])));
         STAGES.iter().for_each(|stage| drop(recorded.turn.with_label_values(&[stage])));
+        drop(recorded.fenced.with_label_values::<&str>(&[]));
         for outcome in RENEWAL_OUTCOMES {
             drop(recorded.renewals.with_label_values(&[outcome]));
         }
@@ -84,6 +89,11 @@ impl Metrics {
     /// A primary was taken down, for this reason.
     pub fn demotion(&self, reason: &'static str) {
         self.0.demotions.with_label_values(&[reason]).inc();
+    }
+
+    /// The guardian killed the server at its deadline.
+    pub fn fenced(&self) {
+        self.0.fenced.with_label_values::<&str>(&[]).inc();
     }
 
     /// A try to renew the lease ended so.

@@ -8,4 +8,4 @@ mod status;
 pub use catalogue::{Family, Kind, OURS};
 pub use events::{DecisionEvent, Events, StepEvent};
 pub use metrics::Metrics;
-pub use status::{Activity, Published, Status};
+pub use status::{Activity, FenceSeen, Published, Status};

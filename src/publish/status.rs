@@ -10,7 +10,7 @@ use crate::config::Dynamic;
 use crate::decide::{JobKind, Reason};
 use crate::postgres::CopyProgress;
 use crate::values::{
-    Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, SystemId, Term,
+    Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Strength, SystemId, Term,
 };
 
 /// The agent's state after one turn.
@@ -56,10 +56,21 @@ pub struct Status {
     pub system_id: Option<SystemId>,
     /// Until when this node carries a leader's lease, or has its own carried, while the store is away.
     pub failsafe_until: Option<Monotonic>,
+    /// What fences the server.
+    pub fence: FenceSeen,
     /// Whether the agent is stopping.
     pub stopping: bool,
     /// What this node gave up of its own log when it came back, oldest first.
     pub losses: Vec<Loss>,
+}
+
+/// What fences the server that runs, or would when it is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceSeen {
+    /// How strongly.
+    pub strength: Strength,
+    /// Why not more strongly; empty where there is nothing to say.
+    pub remarks: String,
 }
 
 /// A decision as it is shown.

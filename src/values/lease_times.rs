@@ -33,12 +33,15 @@ pub struct LeaseTimes {
 }
 
 impl LeaseTimes {
+    /// No shorter `ttl` is taken.
+    pub const TTL_MIN: Duration = Duration::from_secs(1);
+
     /// The times for a `ttl`.
     ///
     /// # Panics
     /// When `ttl` is under a second: the configuration refuses that.
     pub fn for_ttl(ttl: Duration) -> Self {
-        assert!(ttl >= Duration::from_secs(1), "ttl is at least one second, not {ttl:?}");
+        assert!(ttl >= Self::TTL_MIN, "ttl is at least one second, not {ttl:?}");
         Self {
             ttl,
             renewal_period: ttl / 5,

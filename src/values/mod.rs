@@ -5,9 +5,11 @@ mod lease_times;
 mod lsn;
 mod names;
 mod position;
+mod strength;
 
 pub use clock::{Clock, LeaseDeadline, Monotonic};
 pub use lease_times::{LeaseTimes, SMALLEST_TTL_AT_DEFAULT_ELECTION};
 pub use lsn::{InvalidLsn, Lsn};
 pub use names::{Incarnation, MemberName, Revision, SystemId, Term};
 pub use position::{Lag, Timeline, WalPosition};
+pub use strength::{FenceChoice, NoSuchFence, Strength};

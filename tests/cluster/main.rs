@@ -6,6 +6,7 @@ mod support;
 
 mod bootstrap;
 mod faults;
+mod fence;
 mod input;
 mod ladder;
 mod outage;

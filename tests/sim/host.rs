@@ -8,7 +8,7 @@ use std::time::Duration;
 use pgbaton::agent::{Assembly, Ended, Node, Tasks, assemble};
 use pgbaton::decide::Journal;
 use pgbaton::publish::{Events, Metrics, Published};
-use pgbaton::values::{Incarnation, MemberName};
+use pgbaton::values::{Incarnation, LeaseDeadline, MemberName};
 use pgbaton::wake::{Call, Calls};
 use tracing::Instrument;
 
@@ -33,10 +33,25 @@ pub struct Host {
     pub journal: RefCell<Journal>,
     /// Closed while the whole node is frozen.
     pub gate: Rc<Gate>,
+    /// Closed while the agent alone is frozen; its server and the guardian go on.
+    pub agent_gate: Rc<Gate>,
+    /// What the guardian has, which outlives the agent.
+    pub guardian: RefCell<SimGuardian>,
     /// Closed while the agent's loop alone is stuck.
     pub loop_gate: Rc<Gate>,
     /// Its agent.
     pub life: RefCell<Life>,
+}
+
+/// What a node's guardian was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SimGuardian {
+    /// The deadline.
+    pub armed: Option<LeaseDeadline>,
+    /// The start of the agent that holds the lease.
+    pub deposited: Option<Incarnation>,
+    /// A new agent has to find out whose the lease is.
+    pub is_resuming: bool,
 }
 
 /// An agent's life.
@@ -74,6 +89,8 @@ impl Host {
             pg: RefCell::new(Pg::default()),
             journal: RefCell::new(Journal::default()),
             gate: Rc::new(Gate::default()),
+            agent_gate: Rc::new(Gate::default()),
+            guardian: RefCell::new(SimGuardian::default()),
             loop_gate: Rc::new(Gate::default()),
             life: RefCell::new(Life::default()),
         }
@@ -102,9 +119,17 @@ impl Host {
 /// Starts a node's agent.
 pub fn start(world: &Rc<World>, node: usize) {
     let host = &world.hosts[node];
-    let incarnation = Incarnation(world.rng.next());
-    world.note(node, "the agent starts", [0, 0]);
-    world.truth.borrow_mut().starts(node);
+    let left = left_by_the_last(world, node);
+    let incarnation = left.map_or(Incarnation(world.rng.next()), |(incarnation, _)| incarnation);
+    world.note(
+        node,
+        "the agent starts, with a lease to take up: {}",
+        [u64::from(left.is_some()), 0],
+    );
+    host.guardian.borrow_mut().is_resuming = left.is_some();
+    if left.is_none() {
+        world.truth.borrow_mut().starts(node);
+    }
     let store = || SimStore::new(Rc::clone(world), node, incarnation);
     let nonces = Rng::new(world.rng.next());
     // The generator never leaves this thread, as nothing of a world does.
@@ -113,6 +138,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         config: Arc::new(nodefile::of(world, node)),
         reload: Box::new(|| None),
         incarnation,
+        left_until: left.map(|(_, until)| until),
         journal: host.journal.borrow().clone(),
         nonces: Box::new(move || {
             nonce = nonce.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -131,7 +157,7 @@ pub fn start(world: &Rc<World>, node: usize) {
     };
     let Node { agent, tasks, published, calls } = assemble(assembly);
     let Tasks { keeper, mirror, asker, publisher } = tasks;
-    let gate = || vec![Rc::clone(&host.gate)];
+    let gate = || vec![Rc::clone(&host.gate), Rc::clone(&host.agent_gate)];
     let polls = || Rc::clone(&world.polls);
     let span = tracing::info_span!("node", name = %host.name);
     let this = Rc::clone(world);
@@ -140,7 +166,8 @@ pub fn start(world: &Rc<World>, node: usize) {
         this.note(node, "the agent ends", [0, 0]);
         this.hosts[node].life.borrow_mut().ended = Some(ended);
     };
-    let loop_gates = vec![Rc::clone(&host.gate), Rc::clone(&host.loop_gate)];
+    let mut loop_gates = gate();
+    loop_gates.push(Rc::clone(&host.loop_gate));
     let tasks = vec![
         Task::spawn(loop_gates, polls(), looping.instrument(span.clone())),
         Task::spawn(gate(), polls(), keeper.run().instrument(span.clone())),
@@ -158,8 +185,24 @@ pub fn start(world: &Rc<World>, node: usize) {
     };
 }
 
-/// The agent is gone, and its server with it: it is the agent's child.
+/// The lease under which the server is open, if the guardian holds its deadline.
+fn left_by_the_last(world: &World, node: usize) -> Option<(Incarnation, LeaseDeadline)> {
+    let host = &world.hosts[node];
+    let guardian = *host.guardian.borrow();
+    // Nothing is armed any more once everything was killed.
+    host.pg.borrow().fence?;
+    guardian.deposited.zip(guardian.armed)
+}
+
+/// Agent, guardian and server are gone.
 pub fn kill(world: &World, node: usize) {
+    kill_agent(world, node);
+    *world.hosts[node].guardian.borrow_mut() = SimGuardian::default();
+    kill_everything(world, node);
+}
+
+/// The agent alone is gone. Its server lives on under the guardian.
+pub fn kill_agent(world: &World, node: usize) {
     let host = &world.hosts[node];
     let tasks = {
         let mut life = host.life.borrow_mut();
@@ -171,5 +214,4 @@ pub fn kill(world: &World, node: usize) {
     for task in tasks {
         task.kill();
     }
-    kill_everything(world, node);
 }

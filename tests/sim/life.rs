@@ -182,7 +182,7 @@ impl Life {
     fn tend(&self, node: usize) {
         let world = &self.world;
         let host = &world.hosts[node];
-        if host.gate.is_closed() {
+        if host.gate.is_closed() || host.agent_gate.is_closed() {
             return;
         }
         let ended = host.life.borrow().ended.clone();

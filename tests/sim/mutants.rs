@@ -31,6 +31,8 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::AcceptorPromises => 1_000,
         Mutant::AcceptanceForgotten => 3_000,
         Mutant::TakerDoesNotCount => 3_000,
+        Mutant::ResumeWithoutReading => 1_000,
+        Mutant::GuardianArmedLate => 500,
     }
 }
 

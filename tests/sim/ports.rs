@@ -6,9 +6,9 @@ use std::time::Duration;
 use pgbaton::act::lease::Fence;
 use pgbaton::act::{JournalFile, Ports};
 use pgbaton::cluster::{FailsafeAsk, NotAccepted, Refusal, State, Vote};
-use pgbaton::decide::Journal;
+use pgbaton::decide::{HeldLease, Journal};
 use pgbaton::observe::{Ask, Peer, PeerError, PeerStatus, Peers};
-use pgbaton::values::{Clock, LeaseDeadline, MemberName};
+use pgbaton::values::{Clock, Incarnation, LeaseDeadline, MemberName};
 use pgbaton::wake::Call;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -218,13 +218,20 @@ pub struct SimFence {
 
 impl Fence for SimFence {
     fn arm(&self, until: LeaseDeadline) {
+        let host = &self.world.hosts[self.node];
+        host.guardian.borrow_mut().armed = Some(until);
         // It is scheduled late, and takes its time: within what the deadline allows for that.
         let late = self.world.rng.millis(0, 130);
         self.world.hosts[self.node].pg.borrow_mut().fence = Some(until.moment() + late);
     }
 
     fn disarm(&self) {
+        self.world.hosts[self.node].guardian.borrow_mut().armed = None;
         self.world.hosts[self.node].pg.borrow_mut().fence = None;
+    }
+
+    fn deposit(&self, _: &HeldLease, of: Incarnation, _: Duration) {
+        self.world.hosts[self.node].guardian.borrow_mut().deposited = Some(of);
     }
 }
 

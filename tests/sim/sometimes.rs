@@ -45,6 +45,10 @@ pub enum Sometimes {
     RequestRefused,
     /// A member refused its promise because it saw the holder alive.
     HolderSeenAlive,
+    /// A new agent took up the lease of the one before, under the running server.
+    LeaseResumed,
+    /// A server went on while its agent was gone.
+    WroteWithoutAgent,
     /// Backends went on acknowledging after their postmaster was gone.
     OrphansWrote,
     /// A rewind did not find the log that it needs.
@@ -65,7 +69,7 @@ pub enum Sometimes {
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 28] = [
+    pub const ALL: [Sometimes; 30] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -86,6 +90,8 @@ impl Sometimes {
         Sometimes::NoSpace,
         Sometimes::RequestRefused,
         Sometimes::HolderSeenAlive,
+        Sometimes::LeaseResumed,
+        Sometimes::WroteWithoutAgent,
         Sometimes::OrphansWrote,
         Sometimes::RewindWithoutLog,
         Sometimes::SetAside,

@@ -142,6 +142,7 @@ impl World {
                 let before = self.truth.borrow().baton.as_ref().map(|baton| baton.term);
                 self.truth.borrow_mut().applied(author, txn, now);
                 if writes(keys::BATON) {
+                    self.count_resumed(author);
                     invariants::baton_changed(self, before);
                 }
             }
@@ -157,6 +158,14 @@ impl World {
             Err(_) => {}
         }
         result
+    }
+
+    fn count_resumed(&self, author: Author) {
+        let Some(node) = author.node else { return };
+        let resumed = std::mem::take(&mut self.hosts[node].guardian.borrow_mut().is_resuming);
+        if resumed && self.truth.borrow().is_holder(author.incarnation) {
+            self.sometimes(Sometimes::LeaseResumed);
+        }
     }
 
     fn refused_baton(&self, author: Author, takes: bool) {

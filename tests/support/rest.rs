@@ -10,10 +10,10 @@ use pgbaton::cluster::{
 };
 use pgbaton::config::{Credentials, Dynamic, HostPort, RestApi};
 use pgbaton::decide::Reason;
-use pgbaton::publish::{Activity, Events, Metrics, Published, Status};
+use pgbaton::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
 use pgbaton::values::{
-    Clock, Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, SystemId,
-    Term, Timeline, WalPosition,
+    Clock, Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Strength,
+    SystemId, Term, Timeline, WalPosition,
 };
 use pgbaton::wake::Call;
 use serde_json::{Map, json};
@@ -219,6 +219,7 @@ fn base(state: State) -> Status {
         copy: None,
         system_id: Some(SystemId(7_476_500_000_000_000_001)),
         failsafe_until: None,
+        fence: FenceSeen { strength: Strength::Namespace, remarks: String::new() },
         stopping: false,
         losses: Vec::new(),
     }

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
-use crate::values::LeaseDeadline;
+use crate::decide::HeldLease;
+use crate::mutants::{Mutant, planted};
+use crate::values::{Incarnation, LeaseDeadline, Strength};
 
 /// What makes acknowledging impossible at the deadline, whatever the agent is doing then.
 pub trait Fence {
@@ -13,6 +16,30 @@ pub trait Fence {
 
     /// Takes the deadline away: the server is down, or was never opened.
     fn disarm(&self);
+
+    /// Leaves what the next start of the agent needs in order to go on under this lease; the soft stop
+    /// begins so long before each deadline.
+    fn deposit(&self, _lease: &HeldLease, _of: Incarnation, _soft_stop: Duration) {}
+
+    /// Whether it is there, outside of this process.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// How strong it is for a server that is started under it.
+    fn strength(&self) -> Strength {
+        Strength::None
+    }
+
+    /// Why it is not stronger.
+    fn remarks(&self) -> String {
+        String::new()
+    }
+
+    /// A kill at a deadline that nobody has told of yet, in words.
+    fn take_report(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The mark that the server may accept writes. Cheap to clone; held for a few instructions only.
@@ -28,42 +55,72 @@ impl<F> Clone for Exposure<F> {
 
 struct Inner<F> {
     fence: F,
-    exposed: Mutex<bool>,
+    exposed: Mutex<Exposed>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Exposed {
+    is: bool,
+    /// An earlier start of this agent opened the server, and whose the lease is has to be found out.
+    left_until: Option<LeaseDeadline>,
+}
+
+impl<F: Fence> Inner<F> {
+    fn arm(&self, until: LeaseDeadline) {
+        let late = planted(Mutant::GuardianArmedLate);
+        let until = if late { until.moment() + Duration::from_secs(2) } else { until.moment() };
+        self.fence.arm(LeaseDeadline::at(until));
+    }
 }
 
 impl<F: Fence> Exposure<F> {
-    /// Starts covered.
-    pub fn new(fence: F) -> Self {
-        Self { inner: Arc::new(Inner { fence, exposed: Mutex::new(false) }) }
+    /// Starts covered, unless an earlier start of this agent left the server open under a deadline that
+    /// the fence holds.
+    pub fn new(fence: F, left_until: Option<LeaseDeadline>) -> Self {
+        let exposed = Mutex::new(Exposed { is: left_until.is_some(), left_until });
+        Self { inner: Arc::new(Inner { fence, exposed }) }
+    }
+
+    /// The fence itself, for what changes nothing.
+    pub fn fence(&self) -> &F {
+        &self.inner.fence
     }
 
     /// Marks the server as one that may accept writes from now on, until `until`.
     pub fn expose(&self, until: LeaseDeadline) {
         let mut exposed = self.lock();
-        *exposed = true;
-        self.inner.fence.arm(until);
+        *exposed = Exposed { is: true, left_until: None };
+        self.inner.arm(until);
     }
 
     /// The lease was renewed.
-    pub fn extend(&self, until: LeaseDeadline) {
-        if *self.lock() {
-            self.inner.fence.arm(until);
+    pub fn extend(&self, lease: &HeldLease, of: Incarnation, soft_stop: Duration) {
+        let mut exposed = self.lock();
+        exposed.left_until = None;
+        self.inner.fence.deposit(lease, of, soft_stop);
+        if exposed.is {
+            self.inner.arm(lease.deadline);
         }
     }
 
     /// No process of the server is left that could accept a write.
     pub fn cover(&self) {
         let mut exposed = self.lock();
-        *exposed = false;
+        *exposed = Exposed::default();
         self.inner.fence.disarm();
     }
 
     /// Whether the server may accept writes.
     pub fn is_exposed(&self) -> bool {
-        *self.lock()
+        self.lock().is
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, bool> {
+    /// Until when the server is open under a lease that an earlier start of this agent left.
+    pub fn left_until(&self) -> Option<LeaseDeadline> {
+        self.lock().left_until
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Exposed> {
         self.inner.exposed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -87,6 +87,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             What::Take { baton, term, failsafe } => {
                 self.take(baton, term, failsafe).await.map(Some)
             }
+            What::Resume => self.resume().await.map(Some),
             What::Accept => self.accept().await.map(Some),
             What::Raise(term) => self.raise(term).await.map(|()| None),
             What::Release(position) => self.release(position).await.map(|()| None),
@@ -139,7 +140,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.become_holder(baton, txn).await
     }
 
-    async fn become_holder(&mut self, baton: Baton, txn: Txn) -> Result<LeaseDeadline, LeaseError> {
+    pub(super) async fn become_holder(
+        &mut self,
+        baton: Baton,
+        txn: Txn,
+    ) -> Result<LeaseDeadline, LeaseError> {
         self.open.clear();
         let mut written = self.write(&baton, txn).await;
         let until = self.now() + self.times().ttl;
@@ -330,21 +335,22 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    fn seen(&self) -> Option<Versioned<Baton>> {
+    pub(super) fn seen(&self) -> Option<Versioned<Baton>> {
         self.parts.sight.borrow().as_ref().and_then(|sight| sight.cluster.baton.clone())
     }
 
-    fn is_mine(&self, baton: &Baton) -> bool {
+    pub(super) fn is_mine(&self, baton: &Baton) -> bool {
         let by_name = planted(Mutant::OwnerByName) && baton.holder == self.parts.name;
         baton.incarnation == self.parts.incarnation || by_name
     }
 
     pub(super) fn hold(&mut self, held: Held) {
         let (deadline, renewed) = (held.deadline(), held.renewed);
-        self.parts.exposure.extend(deadline);
         let ask_from = held.sent.at + held.sent.times.ttl / 2;
         let (term, revision, since) = (held.baton.term, held.revision, held.since);
         let lease = HeldLease { term, deadline, renewed, ask_from, revision, since };
+        let soft_stop = LeaseTimes::for_ttl(held.baton.ttl.max(LeaseTimes::TTL_MIN)).soft_stop;
+        self.parts.exposure.extend(&lease, self.parts.incarnation, soft_stop);
         if self.held.is_none() {
             self.renew_at = self.now() + self.times().renewal_period;
             info!(term = %held.baton.term, "the lease is held");
@@ -364,7 +370,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.drop_hold();
     }
 
-    fn lose(&mut self, to: Revision) {
+    pub(super) fn lose(&mut self, to: Revision) {
         warn!(revision = %to, "the baton is somebody else's");
         self.held = None;
         self.open.clear();

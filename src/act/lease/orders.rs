@@ -38,6 +38,7 @@ pub struct Order {
 pub(super) enum What {
     Take { baton: Revision, term: Term, failsafe: Option<Revision> },
     Accept,
+    Resume,
     Raise(Term),
     Release(Option<WalPosition>),
     Offer { to: MemberName, incarnation: Incarnation, position: Option<WalPosition> },
@@ -74,6 +75,15 @@ impl LeaseOrders {
     /// See [`LeaseError`].
     pub async fn accept(&self) -> Result<LeaseDeadline, LeaseError> {
         self.ask(What::Accept).await?.ok_or(LeaseError::NotHeld)
+    }
+
+    /// Goes on under the lease that an earlier start of this agent left, if it is still held; returns its
+    /// deadline.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub async fn resume(&self) -> Result<LeaseDeadline, LeaseError> {
+        self.ask(What::Resume).await?.ok_or(LeaseError::NotHeld)
     }
 
     /// Goes on holding the lease under a later term.

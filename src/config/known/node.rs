@@ -3,6 +3,7 @@
 use super::Action::{ClusterOnly, Refused};
 use super::Kind::*;
 use super::{Known, acted, later, later_so, never, other};
+use crate::values::FenceChoice;
 
 const OTHER_STORE: &str = "pgbaton keeps its state in etcd, section etcd3";
 const PLAIN_HTTP: &str = "the REST API answers over plain HTTP";
@@ -159,7 +160,7 @@ pub(super) const CITUS: &[Known] =
 
 pub(super) const OWN: &[Known] = &[
     acted("state_dir", Path),
-    later("fence", Any),
+    acted("fence", OneOf(&FenceChoice::WORDS)),
     acted("diverged_data", OneOf(&crate::config::DivergedData::WORDS)),
     acted("keep_aside", Int(1, 100)),
 ];

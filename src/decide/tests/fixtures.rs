@@ -119,6 +119,7 @@ pub fn view(name: &str) -> View {
         my_term: None,
         carried_by: Vec::new(),
         server: Arc::new(State::Silent),
+        left_until: None,
         exposed: false,
         job: None,
         upkeep_running: false,

@@ -35,6 +35,12 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
     world.note(node, told(fault.what), [0, 0]);
     match fault.what {
         What::KillNode => kill(world, node),
+        What::KillAgent => {
+            host::kill_agent(world, node);
+            world.hosts[node].agent_gate.open();
+            world.hosts[node].life.borrow_mut().start_at = None;
+        }
+        What::FreezeAgent => world.hosts[node].agent_gate.close(),
         What::CrashPostmaster => crash_postmaster(world, node),
         What::FreezeNode => world.hosts[node].gate.close(),
         What::StickLoop => world.hosts[node].loop_gate.close(),
@@ -73,6 +79,7 @@ fn kill(world: &World, node: usize) {
     let host = &world.hosts[node];
     host::kill(world, node);
     host.gate.open();
+    host.agent_gate.open();
     host.loop_gate.open();
     host.life.borrow_mut().start_at = None;
 }
@@ -170,7 +177,10 @@ pub fn end(world: &Rc<World>, one: &Underway) {
     let host = &world.hosts[one.node];
     world.note(one.node, over(one.what), [0, 0]);
     match one.what {
-        What::KillNode => host.life.borrow_mut().start_at = Some(world.now()),
+        What::KillNode | What::KillAgent => {
+            host.life.borrow_mut().start_at = Some(world.now());
+        }
+        What::FreezeAgent => host.agent_gate.open(),
         What::StopAgent => host.life.borrow_mut().start_at = Some(world.now()),
         What::FreezeNode => thaw(world, one.node),
         What::StickLoop => host.loop_gate.open(),
@@ -235,6 +245,7 @@ pub fn heal(world: &Rc<World>, underway: &mut Vec<Underway>) {
         if host.gate.is_closed() {
             thaw(world, node);
         }
+        host.agent_gate.open();
         host.loop_gate.open();
         let mut life = host.life.borrow_mut();
         if life.calls.is_none() && life.start_at.is_none() {
@@ -247,6 +258,8 @@ pub fn heal(world: &Rc<World>, underway: &mut Vec<Underway>) {
 fn told(what: What) -> &'static str {
     match what {
         What::KillNode => "FAULT: the node dies",
+        What::KillAgent => "FAULT: the agent dies, and its server does not",
+        What::FreezeAgent => "FAULT: the agent is frozen, and its server is not",
         What::CrashPostmaster => "FAULT: its postmaster dies",
         What::FreezeNode => "FAULT: the node is frozen",
         What::StickLoop => "FAULT: the agent's loop is stuck",
@@ -282,7 +295,7 @@ fn told(what: What) -> &'static str {
 
 fn over(what: What) -> &'static str {
     match what {
-        What::KillNode | What::StopAgent => "over: the agent may start",
+        What::KillNode | What::KillAgent | What::StopAgent => "over: the agent may start",
         What::FreezeNode => "over: the node runs again",
         What::StoreOutage | What::StoreElection => "over: the store works",
         What::CrashPostmaster

@@ -40,6 +40,10 @@ pub enum Target {
 pub enum What {
     /// Agent and server die, and are started again when it is over.
     KillNode,
+    /// The agent dies alone, and is started again when it is over.
+    KillAgent,
+    /// The agent is frozen alone: its server and the guardian go on.
+    FreezeAgent,
     /// The postmaster dies.
     CrashPostmaster,
     /// Nothing on the node runs.
@@ -105,8 +109,10 @@ pub enum What {
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 31] = [
+const WEIGHTS: [(What, u64); 33] = [
     (What::KillNode, 12),
+    (What::KillAgent, 10),
+    (What::FreezeAgent, 6),
     (What::CrashPostmaster, 8),
     (What::FreezeNode, 8),
     (What::StickLoop, 4),

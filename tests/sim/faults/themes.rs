@@ -116,6 +116,18 @@ const EVERYBODY_BACK: &[Step] = &[
     (What::KillNode, Leader, (130, 170), (80, 150)),
     (What::KillNode, Other, (0, 20), (80, 150)),
 ];
+/// An agent that is gone or frozen while its server goes on, and comes back early or late.
+const AGENT_AWAY: &[Step] = &[
+    (What::SlowStore, Leader, (10, 60), (50, 300)),
+    (What::KillAgent, Same, (20, 100), (5, 130)),
+    (What::FreezeAgent, Any, (30, 100), (60, 200)),
+];
+/// One that comes back to a store that does not answer, or answers somebody else by then.
+const AGENT_BACK_IN_THE_DARK: &[Step] = &[
+    (What::KillAgent, Leader, (10, 60), (20, 110)),
+    (What::CutStore, Same, (5, 60), (60, 200)),
+    (What::KillAgent, Same, (10, 100), (10, 60)),
+];
 /// The lease is made shorter or longer under a leader that does not hear of it.
 const ANOTHER_TTL: &[Step] = &[
     (What::ChangeTtl, Any, (0, 60), (10, 20)),
@@ -123,7 +135,9 @@ const ANOTHER_TTL: &[Step] = &[
     (What::ChangeTtl, Any, (0, 60), (10, 20)),
 ];
 
-const THEMES: [&[Step]; 18] = [
+const THEMES: [&[Step]; 20] = [
+    AGENT_AWAY,
+    AGENT_BACK_IN_THE_DARK,
     EVERYBODY_BACK,
     ANOTHER_TTL,
     LATE_AND_STUCK,

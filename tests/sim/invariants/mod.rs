@@ -4,7 +4,9 @@ mod async_loss_within_bound;
 pub mod convergence;
 mod demoted_before_deadline;
 mod failsafe_promise_kept;
+mod fence_before_takeover;
 mod lease_before_promotion;
+mod no_process_after_deadline;
 mod nothing_destroyed_silently;
 mod one_primary_answers;
 mod one_writer;
@@ -71,6 +73,9 @@ pub fn acknowledged(world: &World, node: usize, opening: usize, at: At) {
     hold(world, demoted_before_deadline::NAME, demoted_before_deadline::check(world, node));
     hold(world, one_writer::NAME, one_writer::check(world, node, opening));
     let now = world.now();
+    if world.hosts[node].life.borrow().calls.is_none() {
+        world.sometimes(Sometimes::WroteWithoutAgent);
+    }
     let mut truth = world.truth.borrow_mut();
     truth.acknowledged = Some(at);
     truth.last = Some((now, opening));
@@ -103,6 +108,7 @@ pub fn written(world: &World, author: Author, txn: &Txn, guard: Option<&Bytes>) 
 /// The baton may have changed; `before` is its term from before.
 pub fn baton_changed(world: &World, before: Option<Term>) {
     hold(world, terms_rise::NAME, terms_rise::check(world, before));
+    hold(world, fence_before_takeover::NAME, fence_before_takeover::check(world));
     terms_rise::count(world, before);
 }
 
@@ -122,6 +128,7 @@ pub fn drops_slots(world: &World, node: usize, slots: &[String]) {
 pub fn at_every_step(world: &World) {
     hold(world, one_primary_answers::NAME, one_primary_answers::check(world));
     hold(world, rewinding_never_serves::NAME, rewinding_never_serves::check(world));
+    hold(world, no_process_after_deadline::NAME, no_process_after_deadline::check(world));
 }
 
 /// A position for people.
