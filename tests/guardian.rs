@@ -173,7 +173,7 @@ fn a_server_is_started_heard_and_its_end_is_told() {
 
 /// One that does not hear, with a child that has left its family, and children without end.
 const STUBBORN: &str = "trap '' INT TERM; (setsid sh -c \"trap '' INT; while :; do sleep 1; done\" &); \
-     (while :; do sleep 0.01 & done) & echo up >&2; while :; do sleep 1; done";
+     (while :; do sleep 0.05 & wait; done) & echo up >&2; while :; do sleep 1; done";
 
 #[test]
 fn nothing_of_a_server_is_left_after_the_deadline() {

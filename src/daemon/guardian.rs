@@ -96,7 +96,7 @@ fn tell(news: GuardianNews) {
         GuardianNews::Gone(None) => warn!("the guardian has ended"),
         GuardianNews::Gone(Some(deadline)) => {
             let deadline = deadline.moment();
-            warn!(%deadline, "the guardian was stopped, and the kernel ended it at the deadline");
+            warn!(%deadline, "the guardian did not act at the deadline in time, and the kernel ended it");
         }
         GuardianNews::Replaced(strength) => info!(%strength, "another guardian is in its place"),
         GuardianNews::CannotStart(why) => {

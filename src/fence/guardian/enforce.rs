@@ -15,7 +15,7 @@ use crate::values::{Clock, LeaseDeadline, Monotonic};
 /// to be scheduled, which every deadline has been brought forward by, pay for it.
 const LAST_RESORT_AFTER: Duration = Duration::from_millis(20);
 /// The same where the guardian itself has to find what it kills.
-const LAST_RESORT_AFTER_A_SWEEP: Duration = Duration::from_millis(90);
+const LAST_RESORT_AFTER_A_SWEEP: Duration = Duration::from_millis(120);
 /// How long a kill is waited for before it is written down as it then is.
 const GONE_WITHIN_MILLIS: i32 = 60;
 
