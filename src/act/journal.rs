@@ -22,12 +22,14 @@ pub trait JournalFile {
 pub struct Notebook<F> {
     file: F,
     current: Rc<RefCell<Journal>>,
+    /// Side work writes beside a job: each writes what the other has written, too.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl<F: JournalFile> Notebook<F> {
     /// Starts from what was found on disk.
     pub fn new(file: F, found: Journal) -> Self {
-        Self { file, current: Rc::new(RefCell::new(found)) }
+        Self { file, current: Rc::new(RefCell::new(found)), writing: tokio::sync::Mutex::new(()) }
     }
 
     /// What is written down.
@@ -40,11 +42,15 @@ impl<F: JournalFile> Notebook<F> {
     /// # Errors
     /// When it could not be written down.
     pub async fn promise(&self, term: Term) -> std::io::Result<()> {
-        let current = self.read();
-        if current.promised >= term {
-            return Ok(());
-        }
-        self.write(Journal { promised: term, ..current }).await
+        self.change(|journal| journal.promised = journal.promised.max(term)).await
+    }
+
+    /// The store shows a holder of this term.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn saw(&self, term: Term) -> std::io::Result<()> {
+        self.change(|journal| journal.seen = journal.seen.max(term)).await
     }
 
     /// A destructive step begins, or (with `None`) is finished.
@@ -52,14 +58,16 @@ impl<F: JournalFile> Notebook<F> {
     /// # Errors
     /// When it could not be written down.
     pub async fn step(&self, unfinished: Option<Unfinished>) -> std::io::Result<()> {
-        let current = self.read();
-        if current.unfinished == unfinished {
-            return Ok(());
-        }
-        self.write(Journal { unfinished, ..current }).await
+        self.change(|journal| journal.unfinished = unfinished).await
     }
 
-    async fn write(&self, journal: Journal) -> std::io::Result<()> {
+    async fn change(&self, change: impl FnOnce(&mut Journal)) -> std::io::Result<()> {
+        let _writing = self.writing.lock().await;
+        let mut journal = self.read();
+        change(&mut journal);
+        if journal == *self.current.borrow() {
+            return Ok(());
+        }
         self.file.save(&journal).await?;
         *self.current.borrow_mut() = journal;
         Ok(())

@@ -11,6 +11,7 @@ mod ports;
 mod presence;
 mod promotion;
 mod records;
+mod replaced;
 
 pub use context::{Context, Note};
 pub use effects::{EffectError, Telling, carry_out, chain};

@@ -1,6 +1,8 @@
 //! What the loop remembers between its turns.
 
-use crate::cluster::{Cluster, Standing, State};
+use std::sync::Arc;
+
+use crate::cluster::{Cluster, Listed, Member, Standing, State};
 use crate::decide::{Failure, JobKind, Memory, Seat};
 use crate::values::{Monotonic, Revision};
 
@@ -21,6 +23,13 @@ impl Memory {
         self.diverged_since = keep(self.diverged_since, is_diverged(server, cluster));
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
+        }
+        if let Some(cluster) = cluster.filter(|cluster| cluster.baton.is_some()) {
+            let at = |one: &Member| Some((one.name.clone(), one.api_url.clone()?));
+            let members: Listed = cluster.members.values().filter_map(at).collect();
+            if *self.known_members != members {
+                self.known_members = Arc::new(members);
+            }
         }
     }
 

@@ -301,6 +301,7 @@ impl<P: Ports> Agent<P> {
         }
         let cluster = sight.map(|sight| Arc::clone(&sight.cluster));
         let journal = self.inlets.context.notebook.read();
+        self.forget_an_old_store(cluster.as_deref());
         self.memory.observe(now, seat, &self.look.state, cluster.as_deref());
         View {
             now,
@@ -308,6 +309,7 @@ impl<P: Ports> Agent<P> {
             seat,
             my_term: lease.held.map(|held| held.term),
             carried_by: self.carried_by(&lease),
+            emptied: lease.emptied,
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
             job: self.job.as_ref().map(|running| running.job),

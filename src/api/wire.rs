@@ -134,6 +134,7 @@ fn own(shown: &Shown) -> Value {
         put("term", term.0.into());
         put("lease_left_ms", millis(until.left(now)));
     }
+    put("seen_term", status.seen.0.into());
     put("incarnation", status.incarnation.to_string().into());
     put("fence", FENCE.into());
     if let Some((kind, since)) = status.job {

@@ -17,6 +17,8 @@ const FILE_NAME: &str = "journal.json";
 #[derive(Serialize, Deserialize)]
 struct Spelled {
     promised: Term,
+    #[serde(default)]
+    seen: Term,
     #[serde(skip_serializing_if = "Option::is_none")]
     unfinished: Option<Step>,
 }
@@ -83,7 +85,7 @@ fn spell(journal: &Journal) -> Vec<u8> {
         Unfinished::Copy => Step::Copy,
         Unfinished::Rewind => Step::Rewind,
     });
-    let spelled = Spelled { promised: journal.promised, unfinished };
+    let spelled = Spelled { promised: journal.promised, seen: journal.seen, unfinished };
     let mut text = serde_json::to_vec(&spelled).expect("a number and a word can be spelled");
     text.push(b'\n');
     text
@@ -96,7 +98,7 @@ fn read(text: &[u8]) -> serde_json::Result<Journal> {
         Step::Copy => Unfinished::Copy,
         Step::Rewind => Unfinished::Rewind,
     });
-    Ok(Journal { promised: spelled.promised, unfinished })
+    Ok(Journal { promised: spelled.promised, seen: spelled.seen, unfinished })
 }
 
 #[cfg(test)]
@@ -108,7 +110,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (disk, found) = DiskJournal::open(&directory.path().join("state")).unwrap();
         assert_eq!(found, Journal::default());
-        let journal = Journal { promised: Term(7), unfinished: Some(Unfinished::Rewind) };
+        let journal =
+            Journal { promised: Term(7), seen: Term(6), unfinished: Some(Unfinished::Rewind) };
         disk.write(&journal).unwrap();
         assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
     }

@@ -12,6 +12,7 @@ mod handover;
 mod leading;
 mod promotion;
 mod rejoin;
+mod replaced;
 mod seat;
 mod stopping;
 mod upkeep;

@@ -3,8 +3,8 @@
 use crate::cluster::{Initialize, Lineage, PrimaryFacts, StandbyFacts};
 
 use super::decision::Effect;
-use super::failsafe;
 use super::view::View;
+use super::{failsafe, replaced};
 
 /// What is missing right now; empty while the last of it is still under way.
 pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
@@ -12,7 +12,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         return Vec::new();
     }
     let cluster = view.cluster();
-    let mut effects = Vec::new();
+    let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
     if facts.checkpoint_timeline < facts.position.timeline {
         effects.push(Effect::Checkpoint);
     }
@@ -40,7 +40,13 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
 /// What a former primary still has of its leading: members' slots, which nobody moves on any more, so
 /// that they would keep the log for ever. A successor makes its own before it is promoted.
 pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
-    if view.upkeep_running || !view.settings.use_slots || !facts.is_streaming() {
+    if view.upkeep_running {
+        return Vec::new();
+    }
+    if let Some(remember) = replaced::to_remember(view) {
+        return vec![remember];
+    }
+    if !view.settings.use_slots || !facts.is_streaming() {
         return Vec::new();
     }
     let members = member_slots(view);

@@ -7,6 +7,7 @@ mod held;
 mod keeper;
 mod orders;
 mod parts;
+mod refound;
 mod tries;
 mod wire;
 

@@ -7,8 +7,8 @@ use super::super::view::{Failure, Journal, Memory};
 use super::super::{Acceptance, Job, JobKind, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
-    Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver, Refusal,
-    Request, Role, StandbyFacts, State, Versioned, Vote,
+    Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver, Recovered,
+    Refusal, Request, Role, StandbyFacts, State, Versioned, Vote,
 };
 use crate::config::Dynamic;
 use crate::values::{
@@ -114,6 +114,7 @@ pub fn view(name: &str) -> View {
         seat: Seat::Unknown,
         my_term: None,
         carried_by: Vec::new(),
+        emptied: false,
         server: Arc::new(State::Silent),
         exposed: false,
         job: None,
@@ -399,6 +400,24 @@ impl View {
     pub fn unfinished(mut self, step: Unfinished) -> Self {
         self.journal.unfinished = Some(step);
         self
+    }
+
+    /// The store once showed a holder of that term.
+    pub fn seen(mut self, term: u64) -> Self {
+        self.journal.seen = Term(term);
+        self
+    }
+
+    pub fn emptied(mut self) -> Self {
+        self.emptied = true;
+        self.blank_cluster()
+    }
+
+    pub fn recovered(self, term: u64) -> Self {
+        self.with_cluster(|cluster| {
+            let value = Recovered { term: Term(term), at: String::new(), by: String::new() };
+            cluster.recovered = Some(Versioned { value, revision: Revision(31) });
+        })
     }
 
     pub fn promised(mut self, term: u64) -> Self {

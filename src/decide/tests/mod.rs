@@ -2,6 +2,7 @@
 
 mod failsafe;
 mod fixtures;
+mod replaced;
 mod returning;
 
 use std::time::Duration;
