@@ -43,19 +43,17 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
     if view.upkeep_running {
         return Vec::new();
     }
-    if let Some(remember) = replaced::to_remember(view) {
-        return vec![remember];
-    }
+    let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
     if !view.settings.use_slots || !facts.is_streaming() {
-        return Vec::new();
+        return effects;
     }
     let members = member_slots(view);
     let left: Vec<String> =
         facts.slots.iter().filter(|slot| members.contains(slot)).cloned().collect();
-    if left.is_empty() {
-        return Vec::new();
+    if !left.is_empty() {
+        effects.push(Effect::ArrangeSlots { wanted: Vec::new(), unwanted: left });
     }
-    vec![Effect::ArrangeSlots { wanted: Vec::new(), unwanted: left }]
+    effects
 }
 
 /// The slots of all other members.
