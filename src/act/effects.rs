@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, failsafe, promotion, records, rejoin};
+use super::{election, failsafe, promotion, records, rejoin, replaced};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -185,6 +185,8 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             failsafe::write(context, list.as_ref(), *read_at).await
         }
         Effect::PromiseWithoutVote { term, why } => election::abstain(context, *term, why).await,
+        Effect::RememberTerm(term) => Ok(context.notebook.saw(*term).await?),
+        Effect::Refound { term, members } => replaced::refound(context, *term, members).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
         Effect::Leave => leave(context, None),
@@ -244,6 +246,8 @@ fn name(effect: &Effect) -> &'static str {
         Effect::WriteHistory => "write history",
         Effect::WriteFailsafe { .. } => "write failsafe",
         Effect::PromiseWithoutVote { .. } => "promise without a vote",
+        Effect::RememberTerm(_) => "remember the term",
+        Effect::Refound { .. } => "take the emptied store again",
         Effect::RepairInitialize(_) => "repair initialize",
         Effect::RepairConfig => "repair config",
         Effect::Leave => "leave",

@@ -26,12 +26,14 @@ pub trait JournalFile {
 pub struct Notebook<F> {
     file: F,
     current: Rc<RefCell<Journal>>,
+    /// Side work writes beside a job: each writes what the other has written, too.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl<F: JournalFile> Notebook<F> {
     /// Starts from what was found on disk.
     pub fn new(file: F, found: Journal) -> Self {
-        Self { file, current: Rc::new(RefCell::new(found)) }
+        Self { file, current: Rc::new(RefCell::new(found)), writing: tokio::sync::Mutex::new(()) }
     }
 
     /// What is written down.
@@ -44,11 +46,15 @@ impl<F: JournalFile> Notebook<F> {
     /// # Errors
     /// When it could not be written down.
     pub async fn promise(&self, term: Term) -> std::io::Result<()> {
-        let current = self.read();
-        if current.promised >= term {
-            return Ok(());
-        }
-        self.write(Journal { promised: term, ..current }).await
+        self.change(|journal| journal.promised = journal.promised.max(term)).await
+    }
+
+    /// The store shows a holder of this term.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn saw(&self, term: Term) -> std::io::Result<()> {
+        self.change(|journal| journal.seen = journal.seen.max(term)).await
     }
 
     /// A destructive step begins, or (with `None`) is finished.
@@ -56,11 +62,7 @@ impl<F: JournalFile> Notebook<F> {
     /// # Errors
     /// When it could not be written down.
     pub async fn step(&self, unfinished: Option<Unfinished>) -> std::io::Result<()> {
-        let current = self.read();
-        if current.unfinished == unfinished {
-            return Ok(());
-        }
-        self.write(Journal { unfinished, ..current }).await
+        self.change(|journal| journal.unfinished = unfinished).await
     }
 
     /// Writes down what this node is about to give up of its own log.
@@ -68,24 +70,31 @@ impl<F: JournalFile> Notebook<F> {
     /// # Errors
     /// When it could not be written down.
     pub async fn lose(&self, loss: Loss) -> std::io::Result<()> {
-        let mut current = self.read();
-        let is_same = |last: &Loss| {
-            (last.timeline, last.from, last.to) == (loss.timeline, loss.from, loss.to)
-        };
-        // The same stretch on its next rung: when it was first given up is what counts.
-        match current.losses.last_mut().filter(|last| is_same(last)) {
-            Some(last) if last.step == loss.step => return Ok(()),
-            Some(last) => last.step = loss.step,
-            None => current.losses.push(loss),
-        }
-        let surplus = current.losses.len().saturating_sub(LOSSES_KEPT);
-        current.losses.drain(..surplus);
-        self.write(current).await
+        self.change(|journal| add_loss(&mut journal.losses, loss)).await
     }
 
-    async fn write(&self, journal: Journal) -> std::io::Result<()> {
+    async fn change(&self, change: impl FnOnce(&mut Journal)) -> std::io::Result<()> {
+        let _writing = self.writing.lock().await;
+        let mut journal = self.read();
+        change(&mut journal);
+        if journal == *self.current.borrow() {
+            return Ok(());
+        }
         self.file.save(&journal).await?;
         *self.current.borrow_mut() = journal;
         Ok(())
     }
+}
+
+/// The same stretch on its next rung stays one loss: when it was first given up is what counts.
+fn add_loss(losses: &mut Vec<Loss>, loss: Loss) {
+    let is_same = |last: &&mut Loss| {
+        (last.timeline, last.from, last.to) == (loss.timeline, loss.from, loss.to)
+    };
+    match losses.last_mut().filter(is_same) {
+        Some(last) => last.step = loss.step,
+        None => losses.push(loss),
+    }
+    let surplus = losses.len().saturating_sub(LOSSES_KEPT);
+    losses.drain(..surplus);
 }

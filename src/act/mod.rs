@@ -12,6 +12,7 @@ mod presence;
 mod promotion;
 mod records;
 mod rejoin;
+mod replaced;
 
 pub use context::{Context, Note};
 pub use effects::{EffectError, Telling, carry_out, chain};

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 
 use crate::cluster::{Loss, Member, Presence};
 use crate::dcs::{LeaseId, Store, StoreError, txns};
+use crate::decide::Sight;
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic};
 
 /// What the loop wants published.
@@ -32,6 +33,8 @@ pub struct Publisher<S, C> {
     pub name: MemberName,
     /// The durations in force.
     pub times: watch::Receiver<LeaseTimes>,
+    /// What the store showed.
+    pub sight: watch::Receiver<Option<Arc<Sight>>>,
     /// What is wanted; `None` before the first turn.
     pub wanted: watch::Receiver<Option<Arc<Wanted>>>,
     /// Where the lease for the `leader` key is shown.
@@ -77,6 +80,18 @@ impl<S: Store, C: Clock> Publisher<S, C> {
         }
     }
 
+    /// Whether a read that was sent after the last write shows this member's keys no more: somebody has
+    /// removed them, or the store was emptied.
+    fn is_missing(&self, written: &Written) -> bool {
+        let sight = self.sight.borrow();
+        sight.as_ref().is_some_and(|sight| {
+            let cluster = &sight.cluster;
+            let there = cluster.members.contains_key(&self.name)
+                && cluster.presences.contains_key(&self.name);
+            sight.read_at > written.wrote_at && !there
+        })
+    }
+
     async fn step(&mut self, written: &mut Written) -> Result<(), StoreError> {
         let times = *self.times.borrow();
         let within = times.one_try;
@@ -104,6 +119,9 @@ impl<S: Store, C: Clock> Publisher<S, C> {
             }
             written.kept_at = now;
         }
+        if self.is_missing(written) {
+            written.wanted = None;
+        }
         let wanted = self.wanted.borrow_and_update().clone();
         let Some(wanted) = wanted else { return Ok(()) };
         if !is_due(written, &wanted, now, times.renewal_period * POSITION_EVERY) {
@@ -123,7 +141,7 @@ impl<S: Store, C: Clock> Publisher<S, C> {
             self.store.commit(txns::own_losses(&self.name, &wanted.losses), within).await?;
         }
         written.wanted = Some(wanted);
-        written.wrote_at = now;
+        written.wrote_at = self.clock.now();
         Ok(())
     }
 }

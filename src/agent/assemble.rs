@@ -19,7 +19,9 @@ use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::{Mirror, Peers};
 use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
-use crate::values::{Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength};
+use crate::values::{
+    Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength, Term,
+};
 use crate::wake::{Call, Calls};
 
 /// What an agent is put together from.
@@ -209,12 +211,13 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         metrics: parts.metrics.clone(),
     });
     let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
-    let (times, shown) = (channels.times.1, channels.sight.0);
+    let (times, shown, sight) = (channels.times.1, channels.sight.0, channels.sight.1.clone());
     let mirror = Mirror::new(store.clone(), clock.clone(), times.clone(), shown, metrics.clone());
     let (wanted, display) = (channels.wanted.1, channels.display.0);
-    let name = me.name.clone();
-    let (store_too, clock_too) = (store.clone(), clock.clone());
-    let publisher = Publisher { store: store_too, clock: clock_too, name, times, wanted, display };
+    let publisher = {
+        let (store, clock, name) = (store.clone(), clock.clone(), me.name.clone());
+        Publisher { store, clock, name, times, wanted, sight, display }
+    };
     let context = Rc::new(Context {
         store,
         server: parts.server,
@@ -310,6 +313,7 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         job: None,
         copy: None,
         system_id: None,
+        seen: Term::ZERO,
         failsafe_until: None,
         fence: FenceSeen { strength: Strength::None, remarks: String::new() },
         stopping: false,

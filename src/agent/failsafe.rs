@@ -6,9 +6,9 @@ use tracing::info;
 
 use super::Agent;
 use crate::act::Ports;
-use crate::cluster::{FailsafeAsk, NotAccepted};
+use crate::cluster::{Cluster, FailsafeAsk, NotAccepted};
 use crate::decide::{LeaseSight, View, judge};
-use crate::values::MemberName;
+use crate::values::{MemberName, Revision};
 
 /// A question, and where its answer goes.
 pub(super) struct Asked {
@@ -23,6 +23,17 @@ impl<P: Ports> Agent<P> {
             Some(held) if held.deadline > held.renewed => self.inlets.context.failsafe.carried_by(),
             Some(_) | None => Vec::new(),
         }
+    }
+
+    /// A store that went back knows nothing of what this agent wrote before.
+    pub(super) fn forget_an_old_store(&mut self, cluster: Option<&Cluster>) {
+        let Some(cluster) = cluster else { return };
+        if cluster.revision < self.memory.store_revision {
+            self.memory.wrote = Revision::ABSENT;
+            self.memory.status_written = None;
+            self.inlets.context.written_lineage.replace(None);
+        }
+        self.memory.store_revision = cluster.revision;
     }
 
     /// Answers all that wait, and puts what was accepted into the view.

@@ -1,6 +1,8 @@
 //! What the loop remembers between its turns.
 
-use crate::cluster::{Cluster, Standing, State};
+use std::sync::Arc;
+
+use crate::cluster::{Cluster, Listed, Member, Standing, State};
 use crate::decide::{Failure, JobKind, Memory, Seat};
 use crate::values::{MemberName, Monotonic, Revision};
 
@@ -28,6 +30,13 @@ impl Memory {
         });
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
+        }
+        if let Some(cluster) = cluster.filter(|cluster| cluster.baton.is_some()) {
+            let at = |one: &Member| Some((one.name.clone(), one.api_url.clone()?));
+            let members: Listed = cluster.members.values().filter_map(at).collect();
+            if *self.known_members != members {
+                self.known_members = Arc::new(members);
+            }
         }
     }
 

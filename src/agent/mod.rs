@@ -335,6 +335,7 @@ impl<P: Ports> Agent<P> {
         }
         let cluster = sight.map(|sight| Arc::clone(&sight.cluster));
         let journal = self.inlets.context.notebook.read();
+        self.forget_an_old_store(cluster.as_deref());
         self.memory.observe(now, seat, &self.look.state, &me.name, cluster.as_deref());
         View {
             now,
@@ -342,6 +343,7 @@ impl<P: Ports> Agent<P> {
             seat,
             my_term: lease.held.map(|held| held.term),
             carried_by: self.carried_by(&lease),
+            emptied: lease.emptied,
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
             left_until: self.inlets.context.exposure.left_until(),

@@ -73,6 +73,7 @@ impl<P: Ports> Agent<P> {
             job: job.map(|job| (job.kind, job.since)),
             copy: self.copy,
             system_id: system_id(view),
+            seen: view.journal.seen,
             failsafe_until: failsafe_until(view),
             fence: self.fence_seen(),
             stopping: self.memory.stop_asked,

@@ -132,6 +132,7 @@ fn own(shown: &Shown) -> Value {
         put("term", term.0.into());
         put("lease_left_ms", millis(until.left(now)));
     }
+    put("seen_term", status.seen.0.into());
     put("incarnation", status.incarnation.to_string().into());
     put("fence", status.fence.strength.as_str().into());
     if !status.fence.remarks.is_empty() {

@@ -7,6 +7,7 @@ mod failsafe;
 mod lineage;
 mod loss;
 mod member;
+mod recovered;
 mod request;
 mod server;
 mod slot;
@@ -21,6 +22,7 @@ pub use failsafe::{
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use loss::{Loss, LossStep};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
+pub use recovered::Recovered;
 pub use request::{Outcome, Request};
 pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
@@ -118,6 +120,8 @@ pub struct Cluster {
     pub outcome: Option<Outcome>,
     /// Patroni's `history` key.
     pub history: Option<Versioned<Vec<HistoryEntry>>>,
+    /// Ours: up to which term a person has accepted a store that went back.
+    pub recovered: Option<Versioned<Recovered>>,
     /// Our record of promotions, intended and done.
     pub lineage: Option<Versioned<Lineage>>,
     /// What each member gave up of its own log when it came back, oldest first.
@@ -142,7 +146,9 @@ impl Cluster {
     /// The highest term that anybody is known to have promised or taken.
     pub fn highest_term(&self) -> Term {
         let held = self.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
-        self.presences.values().map(|presence| presence.promised).fold(held, Term::max)
+        let recovered = self.recovered.as_ref().map_or(Term::ZERO, |one| one.value.term.next());
+        let promised = self.presences.values().map(|presence| presence.promised);
+        promised.fold(held.max(recovered), Term::max)
     }
 
     /// The identifier of the cluster's data, once there is any.

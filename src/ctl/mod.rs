@@ -13,6 +13,7 @@ mod history;
 mod list;
 mod members;
 mod output;
+mod recover;
 mod refresh;
 mod reload;
 mod rest;
@@ -84,6 +85,8 @@ pub enum CtlCommand {
     EditConfig(edit_config::EditConfigArgs),
     /// Let members read their configuration files again.
     Reload(reload::ReloadArgs),
+    /// Go on with a store that was emptied or put back, accepting what it has forgotten.
+    Recover(recover::RecoverArgs),
     /// Print host and port of a member, for psql.
     Dsn(dsn::DsnArgs),
     /// Print the versions of this program, and of a cluster's agents and servers.
@@ -141,6 +144,7 @@ async fn dispatch(args: CtlArgs) -> anyhow::Result<()> {
         CtlCommand::ShowConfig(args) => show_config::run(&open()?, args).await,
         CtlCommand::EditConfig(args) => edit_config::run(&open()?, args).await,
         CtlCommand::Reload(args) => reload::run(&open()?, args).await,
+        CtlCommand::Recover(args) => recover::run(&open()?, args).await,
         CtlCommand::Dsn(args) => dsn::run(&open()?, args).await,
         CtlCommand::Version(args) => version::run(&options, args).await,
         CtlCommand::Other(_) => unreachable!("refused before there was a runtime"),

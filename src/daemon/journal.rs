@@ -18,6 +18,8 @@ const FILE_NAME: &str = "journal.json";
 #[derive(Serialize, Deserialize)]
 struct Spelled {
     promised: Term,
+    #[serde(default)]
+    seen: Term,
     #[serde(skip_serializing_if = "Option::is_none")]
     unfinished: Option<Step>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -91,7 +93,8 @@ fn spell(journal: &Journal) -> Vec<u8> {
     });
     let losses = serde_json::from_slice(&codec::losses(&journal.losses)).ok();
     let losses = losses.filter(|_| !journal.losses.is_empty());
-    let spelled = Spelled { promised: journal.promised, unfinished, losses };
+    let (promised, seen) = (journal.promised, journal.seen);
+    let spelled = Spelled { promised, seen, unfinished, losses };
     let mut text = serde_json::to_vec(&spelled).expect("numbers and words can be spelled");
     text.push(b'\n');
     text
@@ -107,7 +110,7 @@ fn read(text: &[u8]) -> serde_json::Result<Journal> {
     });
     let losses = spelled.losses.map(|losses| codec::read_losses(losses.to_string().as_bytes()));
     let losses = losses.transpose().map_err(serde::de::Error::custom)?.unwrap_or_default();
-    Ok(Journal { promised: spelled.promised, unfinished, losses })
+    Ok(Journal { promised: spelled.promised, seen: spelled.seen, unfinished, losses })
 }
 
 #[cfg(test)]
@@ -128,7 +131,7 @@ mod tests {
             step: crate::cluster::LossStep::Rewind,
         };
         let unfinished = Some(Unfinished::SetAside);
-        let journal = Journal { promised: Term(7), unfinished, losses: vec![loss] };
+        let journal = Journal { promised: Term(7), seen: Term(6), unfinished, losses: vec![loss] };
         disk.write(&journal).unwrap();
         assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
     }

@@ -29,6 +29,8 @@ pub const GUARD: &str = "baton_guard";
 pub const CLAIM: &str = "claim";
 /// Ours: the recorded promotions.
 pub const LINEAGE: &str = "lineage";
+/// Ours: up to which term a person has accepted a store that went back.
+pub const RECOVERED: &str = "recovered";
 /// Ours: what became of the last request.
 pub const OUTCOME: &str = "outcome";
 
@@ -80,6 +82,8 @@ pub enum Key<'a> {
     Claim,
     /// [`LINEAGE`].
     Lineage,
+    /// [`RECOVERED`].
+    Recovered,
     /// [`OUTCOME`].
     Outcome,
     /// The record of the member of this name.
@@ -109,6 +113,7 @@ impl<'a> Key<'a> {
             GUARD => Key::Guard,
             CLAIM => Key::Claim,
             LINEAGE => Key::Lineage,
+            RECOVERED => Key::Recovered,
             OUTCOME => Key::Outcome,
             other => of_a_member(other).unwrap_or(Key::Foreign),
         }

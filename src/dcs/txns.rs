@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
-use crate::cluster::{Baton, Guard, Initialize, Loss, Member, Presence, Request};
+use crate::cluster::{Baton, Guard, Initialize, Loss, Member, Presence, Recovered, Request};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Revision};
 
@@ -61,6 +61,22 @@ pub fn taken(seen: Revision, next: &Baton, lease: Option<LeaseId>) -> Txn {
 /// counted by the list at this revision.
 pub fn failsafe_is_at(revision: Revision) -> Compare {
     at(keys::FAILSAFE, revision)
+}
+
+/// A person accepts a store that went back: what it says of promotions is dropped, the next leader
+/// writes down anew what its data is.
+pub fn recovered(read_at: Revision, recovered: &Recovered) -> Txn {
+    let mut txn = replaced(keys::RECOVERED, read_at, codec::recovered(recovered));
+    txn.ops.push(Op::Delete(keys::LINEAGE.to_owned()));
+    txn
+}
+
+/// The holder of a cluster that the store has lost takes the baton of a later term in the empty store.
+pub fn refounded(next: &Baton, lease: Option<LeaseId>) -> Txn {
+    let mut txn = taken(Revision::ABSENT, next, lease);
+    txn.compares.push(at(keys::INITIALIZE, Revision::ABSENT));
+    txn.compares.push(at(keys::GUARD, Revision::ABSENT));
+    txn
 }
 
 /// A release: the baton is marked as free, `leader` goes. The guard stays, so that what the holder
@@ -159,6 +175,7 @@ mod tests {
             renewed(at, &baton, Some(LeaseId(1))),
             taken(at, &baton, None),
             released(at, &baton),
+            refounded(&baton, None),
             claimed(Incarnation(1), LeaseId(1)),
             unclaimed(at),
             founded(&baton.guard(), at, Vec::new()),

@@ -234,6 +234,15 @@ pub enum Effect {
         /// Why there is no vote.
         why: String,
     },
+    /// Write down that the store has shown a holder of this term.
+    RememberTerm(Term),
+    /// Take the baton in a store that was emptied, if no member that answers knows a later term.
+    Refound {
+        /// The new term.
+        term: Term,
+        /// Where the members' agents are.
+        members: Listed,
+    },
     /// Write the identifier into a missing or unreadable `initialize` key, guarded.
     RepairInitialize(SystemId),
     /// Write the dynamic configuration into a missing `config` key, guarded.

@@ -29,6 +29,11 @@ pub struct Acceptance {
 /// # Errors
 /// Why not.
 pub fn judge(view: &View, ask: &FailsafeAsk) -> Result<Acceptance, NotAccepted> {
+    if ask.lease.is_some()
+        && let Some(why) = deposed(view, ask)
+    {
+        return Err(NotAccepted::MustNot(why));
+    }
     if !view.settings.dynamic.failsafe_mode {
         return Err(NotAccepted::SwitchedOff);
     }
@@ -63,6 +68,9 @@ fn deposed(view: &View, ask: &FailsafeAsk) -> Option<String> {
     };
     if term < view.journal.promised {
         return Some(format!("it has promised term {}", view.journal.promised));
+    }
+    if term < view.journal.seen {
+        return Some(format!("it has seen term {}", view.journal.seen));
     }
     let baton = baton?;
     let same = baton.term == term && baton.incarnation == incarnation;

@@ -5,10 +5,13 @@ use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
-use super::{failsafe, handover, promotion, upkeep};
+use super::{failsafe, handover, promotion, replaced, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
 pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
+    if view.emptied {
+        return replaced::take_again(view);
+    }
     if !view.carried_by.is_empty() {
         return failsafe::lead_on(view, facts);
     }

@@ -13,6 +13,7 @@ mod ladder;
 mod leading;
 mod promotion;
 mod rejoin;
+mod replaced;
 mod resuming;
 mod seat;
 mod slots;

@@ -40,6 +40,8 @@ impl Sight {
 pub struct LeaseSight {
     /// The lease, while this agent holds one.
     pub held: Option<HeldLease>,
+    /// The store holds nothing of the cluster any more.
+    pub emptied: bool,
     /// Somebody else was found in this agent's place, at this revision.
     pub lost_at: Option<Revision>,
 }

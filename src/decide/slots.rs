@@ -9,6 +9,7 @@ use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Monotonic};
 
 use super::decision::Effect;
+use super::replaced;
 use super::view::View;
 
 /// What this agent knows of slots that are not there for a member it sees.
@@ -105,7 +106,6 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     };
     let unwanted: Vec<String> =
         facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
-    let mut effects = Vec::new();
     if !missing.is_empty() || !unwanted.is_empty() {
         effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
     }
@@ -122,8 +122,12 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
 /// What a standby has to make, move on and drop: permanent slots as far as their consumers are on the
 /// leader, and nothing of what it had as a leader itself, which would keep log for ever.
 pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
-    if view.upkeep_running || !view.settings.use_slots || !facts.is_streaming() {
+    if view.upkeep_running {
         return Vec::new();
+    }
+    let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
+    if !view.settings.use_slots || !facts.is_streaming() {
+        return effects;
     }
     let wanted = permanent_physical(view);
     let members = member_slots(view);

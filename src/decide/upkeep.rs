@@ -4,7 +4,7 @@ use crate::cluster::{Initialize, Lineage, PrimaryFacts};
 
 use super::decision::Effect;
 use super::view::View;
-use super::{failsafe, slots};
+use super::{failsafe, replaced, slots};
 
 /// What is missing right now; empty while the last of it is still under way.
 pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
@@ -12,7 +12,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         return Vec::new();
     }
     let cluster = view.cluster();
-    let mut effects = Vec::new();
+    let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
     if facts.checkpoint_timeline < facts.position.timeline {
         effects.push(Effect::Checkpoint);
     }

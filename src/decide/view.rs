@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::failsafe::Acceptance;
 use super::ladder::Ladder;
 use super::slots::SlotMemory;
-use crate::cluster::{Ballot, Cluster, Loss, State};
+use crate::cluster::{Ballot, Cluster, Listed, Loss, State};
 use crate::config::{DivergedData, Dynamic};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
@@ -30,6 +30,8 @@ pub struct View {
     pub my_term: Option<Term>,
     /// Who carries this node's lease while the store does not renew it; empty while it does.
     pub carried_by: Vec<MemberName>,
+    /// Whether the store holds nothing of this cluster any more, although this node leads it.
+    pub emptied: bool,
     /// What the local server is doing.
     pub server: Arc<State>,
     /// What this node is busy with.
@@ -171,6 +173,10 @@ pub struct Memory {
     pub accepted: Option<Acceptance>,
     /// When this agent was started: what it had accepted before is not known.
     pub started_at: Option<Monotonic>,
+    /// The latest revision that the store has shown.
+    pub store_revision: Revision,
+    /// Where the members' agents were when the store last showed a holder.
+    pub known_members: Arc<Listed>,
     /// Whether the agent was told to stop.
     pub stop_asked: bool,
     /// What the leader found wrong with the pending request, by the request's revision: said once.
@@ -233,6 +239,9 @@ impl Failure {
 pub struct Journal {
     /// The highest term this node has promised: it follows no leader of an earlier one.
     pub promised: Term,
+    /// The highest term that the store ever showed a holder of: a store that shows less is not the one
+    /// that this node knows.
+    pub seen: Term,
     /// A destructive step that was begun and not finished: the directory must not be started.
     pub unfinished: Option<Unfinished>,
     /// What this node gave up of its own log, oldest first; written down before it is done.

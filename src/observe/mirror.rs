@@ -72,7 +72,7 @@ impl<S: Store, C: Clock> Mirror<S, C> {
     /// One linearizable read of everything. A failed one takes its time, so that this never spins.
     async fn read(&mut self) -> bool {
         let within = self.times().one_try;
-        let sent_at = self.clock.now();
+        let (sent_at, known) = (self.clock.now(), self.raw.revision);
         let result = self.store.read_all(within).await;
         let took = self.clock.now().since(sent_at);
         self.metrics.store("read", took, result.is_ok());
@@ -81,8 +81,16 @@ impl<S: Store, C: Clock> Mirror<S, C> {
                 if self.in_gap && self.read_at.is_some() {
                     info!("the store answers again");
                 }
+                let went_back = raw.revision < known;
+                if went_back {
+                    let (to, from) = (raw.revision, known);
+                    warn!(%from, %to, "the store went back: it was emptied or put back");
+                    self.raw = RawSnapshot::default();
+                    self.in_gap = true;
+                }
                 self.take_in(raw, sent_at);
-                true
+                // A watch from before would wait for revisions that are far away.
+                !went_back
             }
             Err(error) => {
                 if !self.in_gap || self.read_at.is_none() && self.told.is_empty() {

@@ -54,6 +54,8 @@ pub struct Status {
     pub copy: Option<CopyProgress>,
     /// The identifier of the data, once there is any.
     pub system_id: Option<SystemId>,
+    /// The highest term that the store ever showed this node a holder of.
+    pub seen: Term,
     /// Until when this node carries a leader's lease, or has its own carried, while the store is away.
     pub failsafe_until: Option<Monotonic>,
     /// What fences the server.

@@ -29,7 +29,7 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OneAcceptanceTooFew => 500,
         Mutant::AcceptorRaces => 1_000,
         Mutant::AcceptorPromises => 1_000,
-        Mutant::AcceptanceForgotten => 3_000,
+        Mutant::AcceptanceForgotten => 5_000,
         Mutant::TakerDoesNotCount => 3_000,
         Mutant::ResumeWithoutReading => 1_000,
         Mutant::GuardianArmedLate => 500,

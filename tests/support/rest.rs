@@ -218,6 +218,7 @@ fn base(state: State) -> Status {
         job: None,
         copy: None,
         system_id: Some(SystemId(7_476_500_000_000_000_001)),
+        seen: Term(7),
         failsafe_until: None,
         fence: FenceSeen { strength: Strength::Namespace, remarks: String::new() },
         stopping: false,

@@ -23,6 +23,8 @@ pub(super) struct Held {
     pub(super) carried: Option<LeaseDeadline>,
     /// The revision it began with.
     pub(super) since: Revision,
+    /// Whether the store has lost it with everything else.
+    pub(super) emptied: bool,
 }
 
 impl Held {

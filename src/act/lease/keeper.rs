@@ -33,6 +33,8 @@ pub(super) enum Written {
     Ours(Revision, Sent),
     /// It is somebody else's, at this revision.
     Foreign(Revision),
+    /// Nobody's: the store has lost it with everything else.
+    Emptied,
     /// Not known yet.
     Unknown,
 }
@@ -89,6 +91,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             }
             What::Resume => self.resume().await.map(Some),
             What::Accept => self.accept().await.map(Some),
+            What::Refound(term) => self.refound(term).await.map(Some),
             What::Raise(term) => self.raise(term).await.map(|()| None),
             What::Release(position) => self.release(position).await.map(|()| None),
             What::Offer { to, incarnation, position } => {
@@ -158,10 +161,18 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                     return Err(LeaseError::TooLate);
                 }
                 let (since, renewed) = (revision, deadline);
-                self.hold(Held { baton, revision, sent, renewed, carried: None, since });
+                self.hold(Held {
+                    baton,
+                    revision,
+                    sent,
+                    renewed,
+                    carried: None,
+                    since,
+                    emptied: false,
+                });
                 Ok(deadline)
             }
-            Written::Foreign(_) => Err(LeaseError::Conflict),
+            Written::Foreign(_) | Written::Emptied => Err(LeaseError::Conflict),
             Written::Unknown => Err(LeaseError::Unresolved),
         }
     }
@@ -244,7 +255,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 self.lose(revision);
                 Err(LeaseError::Conflict)
             }
-            Written::Unknown => {
+            Written::Unknown | Written::Emptied => {
                 self.drop_hold();
                 Err(LeaseError::Unresolved)
             }
@@ -303,6 +314,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             Written::Foreign(revision) if revision == held.revision => {
                 self.renew_at = self.now();
             }
+            Written::Emptied => self.is_emptied(),
             Written::Foreign(revision) => {
                 self.parts.metrics.renewal("lost");
                 self.lose(revision);
@@ -355,8 +367,10 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             self.renew_at = self.now() + self.times().renewal_period;
             info!(term = %held.baton.term, "the lease is held");
         }
+        let emptied = held.emptied;
         self.held = Some(held);
-        self.parts.shown.send_replace(LeaseSight { held: Some(lease), lost_at: None });
+        let shown = LeaseSight { held: Some(lease), emptied, lost_at: None };
+        self.parts.shown.send_replace(shown);
     }
 
     fn drop_hold(&mut self) {
@@ -374,6 +388,6 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         warn!(revision = %to, "the baton is somebody else's");
         self.held = None;
         self.open.clear();
-        self.parts.shown.send_replace(LeaseSight { held: None, lost_at: Some(to) });
+        self.parts.shown.send_replace(LeaseSight { lost_at: Some(to), ..LeaseSight::default() });
     }
 }

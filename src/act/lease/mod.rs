@@ -7,6 +7,7 @@ mod held;
 mod keeper;
 mod orders;
 mod parts;
+mod refound;
 mod resume;
 mod tries;
 mod wire;

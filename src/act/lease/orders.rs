@@ -39,6 +39,7 @@ pub(super) enum What {
     Take { baton: Revision, term: Term, failsafe: Option<Revision> },
     Accept,
     Resume,
+    Refound(Term),
     Raise(Term),
     Release(Option<WalPosition>),
     Offer { to: MemberName, incarnation: Incarnation, position: Option<WalPosition> },
@@ -67,6 +68,14 @@ impl LeaseOrders {
         failsafe: Option<Revision>,
     ) -> Result<LeaseDeadline, LeaseError> {
         self.ask(What::Take { baton, term, failsafe }).await?.ok_or(LeaseError::NotHeld)
+    }
+
+    /// Takes the baton of a later term in a store that was emptied; returns its deadline.
+    ///
+    /// # Errors
+    /// See [`LeaseError`].
+    pub async fn refound(&self, term: Term) -> Result<LeaseDeadline, LeaseError> {
+        self.ask(What::Refound(term)).await?.ok_or(LeaseError::NotHeld)
     }
 
     /// The first renewal of a baton that was offered to this agent; returns its deadline.

@@ -6,6 +6,7 @@ use tracing::warn;
 
 use super::exposure::Fence;
 use super::keeper::{Keeper, Written};
+use super::refound;
 use super::tries::Sent;
 use crate::cluster::Baton;
 use crate::dcs::{Store, Txn, decode};
@@ -74,6 +75,9 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             }
         };
         let (cluster, _) = decode(&snapshot);
+        if refound::is_empty(&cluster) {
+            return Written::Emptied;
+        }
         let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
         let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
         match self.open.sent(found.value.nonce) {

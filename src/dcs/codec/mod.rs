@@ -9,7 +9,7 @@ mod patroni;
 
 pub use losses::{losses, read_losses};
 pub use member::{member, replication_state_text, role_text, state_text};
-pub use ours::{baton, claim, guard, lineage, outcome, presence};
+pub use ours::{baton, claim, guard, lineage, outcome, presence, recovered};
 pub use patroni::{config, failsafe, history, initialize, leader, request, status, sync};
 
 use super::keys::{Key, OPTIME_LEADER, STATUS};
@@ -58,6 +58,7 @@ impl Reader {
             Key::Guard => self.cluster.guard = self.take(key, raw, ours::read_guard),
             Key::Claim => self.cluster.claimant = self.note(key, ours::read_claim(bytes)),
             Key::Lineage => self.cluster.lineage = self.take(key, raw, ours::read_lineage),
+            Key::Recovered => self.cluster.recovered = self.take(key, raw, ours::read_recovered),
             Key::Outcome => self.cluster.outcome = self.note(key, ours::read_outcome(bytes)),
             Key::Member(name) => {
                 let (member, wrong) = member::read_member(name.into(), bytes);
@@ -132,6 +133,7 @@ mod tests {
         keys::CLAIM,
         keys::LINEAGE,
         keys::OUTCOME,
+        keys::RECOVERED,
         "members/a",
         "agents/a",
         "losses/a",

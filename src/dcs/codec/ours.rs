@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::json;
 use crate::cluster::{
-    Baton, BatonState, Guard, Lineage, Outcome, Presence, Promotion, PromotionState,
+    Baton, BatonState, Guard, Lineage, Outcome, Presence, Promotion, PromotionState, Recovered,
 };
 use crate::values::{Incarnation, Lsn, MemberName, Revision, Term, Timeline, WalPosition};
 
@@ -208,6 +208,24 @@ pub(super) fn read_lineage(bytes: &[u8]) -> Result<Lineage, String> {
         },
     };
     Ok(Lineage { promotions: record.promotions.into_iter().map(promotion).collect() })
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecoveredRecord {
+    term: Term,
+    at: String,
+    by: String,
+}
+
+/// Spells the `recovered` key.
+pub fn recovered(recovered: &Recovered) -> Bytes {
+    let Recovered { term, at, by } = recovered.clone();
+    json::to_bytes(&RecoveredRecord { term, at, by })
+}
+
+pub(super) fn read_recovered(bytes: &[u8]) -> Result<Recovered, String> {
+    let RecoveredRecord { term, at, by } = json::from_bytes(bytes)?;
+    Ok(Recovered { term, at, by })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use super::super::{Acceptance, Job, JobKind, Ladder, Me, Seat, Settings, Unfinis
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
     Loss, Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver,
-    Refusal, Request, Role, Slot, StandbyFacts, State, Versioned, Vote,
+    Recovered, Refusal, Request, Role, Slot, StandbyFacts, State, Versioned, Vote,
 };
 use crate::config::{DivergedData, Dynamic, PermanentSlot, SlotMatcher};
 use crate::values::{
@@ -118,6 +118,7 @@ pub fn view(name: &str) -> View {
         seat: Seat::Unknown,
         my_term: None,
         carried_by: Vec::new(),
+        emptied: false,
         server: Arc::new(State::Silent),
         left_until: None,
         exposed: false,
@@ -487,6 +488,24 @@ impl View {
     pub fn unfinished(mut self, step: Unfinished) -> Self {
         self.journal.unfinished = Some(step);
         self
+    }
+
+    /// The store once showed a holder of that term.
+    pub fn seen(mut self, term: u64) -> Self {
+        self.journal.seen = Term(term);
+        self
+    }
+
+    pub fn emptied(mut self) -> Self {
+        self.emptied = true;
+        self.blank_cluster()
+    }
+
+    pub fn recovered(self, term: u64) -> Self {
+        self.with_cluster(|cluster| {
+            let value = Recovered { term: Term(term), at: String::new(), by: String::new() };
+            cluster.recovered = Some(Versioned { value, revision: Revision(31) });
+        })
     }
 
     pub fn promised(mut self, term: u64) -> Self {

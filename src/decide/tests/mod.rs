@@ -3,6 +3,7 @@
 mod failsafe;
 mod fixtures;
 mod ladder;
+mod replaced;
 mod returning;
 mod slots;
 
@@ -341,7 +342,7 @@ fn a_lease_that_ran_out_is_given_up_once_the_server_is_closed() {
 
 #[test]
 fn a_standby_drops_the_slots_it_had_as_a_leader() {
-    let view = view("b").standby(1, 100).held_by("a").following("a").slots(&["a", "mine"]);
+    let view = view("b").standby(1, 100).held_by("a").following("a").seen(3).slots(&["a", "mine"]);
     let decision = decide(&view);
     assert_eq!(decision.reason.to_string(), "follow: a");
     let unwanted = vec!["a".to_owned()];

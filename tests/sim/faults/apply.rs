@@ -126,6 +126,7 @@ fn net(world: &World, node: usize, what: What) {
                 net.wal[other][node] = cut;
             }
             What::MuteAgent => net.agents[node][other] = cut,
+            What::DeafAgent => net.agents[other][node] = cut,
             What::SlowAgents => {
                 net.agents[node][other] = slow;
                 net.agents[other][node] = slow;
@@ -270,6 +271,7 @@ fn told(what: What) -> &'static str {
         What::SlowStore => "FAULT: its way to the store is slow",
         What::StaleLeader => "FAULT: it talks to a stale leader of the store",
         What::Isolate => "FAULT: it is isolated",
+        What::DeafAgent => "FAULT: its agent hears nobody",
         What::SlowAgents => "FAULT: its agent and the others hear each other late",
         What::MuteAgent => "FAULT: its agent is not heard",
         What::CutReplication => "FAULT: its replication is cut",

@@ -66,6 +66,8 @@ pub enum What {
     Isolate,
     /// The node's agent is not heard by the others, but hears them.
     MuteAgent,
+    /// The node's agent hears nothing of the others, but is heard.
+    DeafAgent,
     /// What the node's agent and the others tell each other takes long.
     SlowAgents,
     /// The node's server gets no log, and sends none.
@@ -109,7 +111,7 @@ pub enum What {
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 33] = [
+const WEIGHTS: [(What, u64); 34] = [
     (What::KillNode, 12),
     (What::KillAgent, 10),
     (What::FreezeAgent, 6),
@@ -125,6 +127,7 @@ const WEIGHTS: [(What, u64); 33] = [
     (What::Isolate, 7),
     (What::MuteAgent, 4),
     (What::SlowAgents, 3),
+    (What::DeafAgent, 2),
     (What::CutReplication, 5),
     (What::SlowReplication, 5),
     (What::SlowReplay, 5),

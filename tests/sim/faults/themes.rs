@@ -171,17 +171,18 @@ const CUT_OFF: &[Step] = &[
     (What::CutStore, Leader, (10, 60), (200, 450)),
     (What::FreezeNode, Other, (0, 150), (50, 250)),
 ];
-/// Who carries the leader dies, and is back at once.
+/// Who carries the leader dies, and is back at once, while another has not heard of the leader.
 const FORGETFUL: &[Step] = &[
-    (What::CutStore, Leader, (10, 60), (250, 450)),
-    (What::KillNode, Other, (60, 150), (2, 10)),
-    (What::KillNode, Other, (10, 90), (2, 10)),
+    (What::DeafAgent, Other, (0, 40), (300, 400)),
+    (What::CutStore, Leader, (0, 20), (250, 450)),
+    (What::MuteAgent, Leader, (65, 140), (200, 300)),
+    (What::KillNode, Other, (0, 5), (1, 5)),
 ];
-/// The leader is heard late while it is carried, and then not any more.
+/// The leader is heard late while it is carried, and then its loop is stuck.
 const CARRIED_LATE: &[Step] = &[
     (What::CutStore, Leader, (10, 60), (250, 450)),
-    (What::SlowAgents, Same, (0, 40), (60, 200)),
-    (What::MuteAgent, Same, (30, 150), (100, 300)),
+    (What::SlowAgents, Same, (0, 40), (150, 300)),
+    (What::StickLoop, Same, (30, 120), (150, 300)),
 ];
 /// The leader and one member on one side, the store and the rest on the other.
 const SPLIT: &[Step] = &[
