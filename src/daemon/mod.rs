@@ -55,15 +55,22 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let log = Log::start(&config.log).context("the log could not be started")?;
     let ended = run_logged(path, env, config, log);
     logging::finish();
-    ended
+    match ended? {
+        None => Ok(()),
+        Some(kept_open) => {
+            let error = upgrade::become_next(&own_path, &kept_open);
+            Err(error).with_context(|| format!("{} cannot be run", own_path.display()))
+        }
+    }
 }
 
+/// Returns the listener that is to be kept open where the program is to start anew.
 fn run_logged(
     path: Option<PathBuf>,
     env: BTreeMap<String, String>,
     config: Arc<NodeConfig>,
     log: Log,
-) -> Result<()> {
+) -> Result<Option<std::net::TcpListener>> {
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
     let guardian = environment.guardian();
@@ -127,12 +134,11 @@ fn run_logged(
         Ended::AsTold => {
             guardian.leave();
             info!("stopped");
-            Ok(())
+            Ok(None)
         }
         Ended::ForUpgrade => {
-            info!(path = %own_path.display(), "the program starts anew, with the server as it is");
-            let error = upgrade::become_next(&own_path, &kept_open);
-            Err(error).with_context(|| format!("{} cannot be run", own_path.display()))
+            info!("the program starts anew, with the server as it is");
+            Ok(Some(kept_open))
         }
         Ended::WithError(why) => {
             guardian.leave();

@@ -106,6 +106,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     };
     let unwanted: Vec<String> =
         facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
+    let mut effects = Vec::new();
     if !missing.is_empty() || !unwanted.is_empty() {
         effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
     }
@@ -146,7 +147,6 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
         facts.slots.iter().filter(is_left).map(|slot| slot.name.clone()).collect();
     let has = |name: &&String| facts.slots.iter().any(|slot| slot.name == **name);
     let missing: Vec<String> = wanted.iter().filter(|name| !has(name)).cloned().collect();
-    let mut effects = Vec::new();
     if !missing.is_empty() || !unwanted.is_empty() {
         effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
     }

@@ -22,7 +22,7 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OwnerByName => 3_000,
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
-        Mutant::StartAfterBrokenRewind => 500,
+        Mutant::StartAfterBrokenRewind => 1_000,
         Mutant::JournalAfterTheDeed => 500,
         Mutant::SlotDroppedAtOnce => 500,
         Mutant::AcceptanceFromReply => 3_000,

@@ -65,7 +65,8 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let sent = Sent { at: self.now(), times: self.times() };
         let (renewed, revision) = (sent.deadline(), seen.revision);
         let baton = seen.value;
-        self.hold(Held { baton, revision, sent, renewed, carried: None, since: revision });
+        let (carried, since, emptied) = (None, revision, false);
+        self.hold(Held { baton, revision, sent, renewed, carried, since, emptied });
         Ok(renewed)
     }
 }

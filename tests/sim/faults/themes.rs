@@ -97,6 +97,13 @@ const REWINDS_BREAK: &[Step] = &[
     (What::BreakRewinds, Same, (0, 20), (300, 500)),
     (What::KillNode, Same, (20, 60), (110, 160)),
 ];
+/// A rewind that broke off, and nobody leads when its node comes up again.
+const BROKEN_AND_LEADERLESS: &[Step] = &[
+    (What::CutReplication, Leader, (10, 60), (60, 100)),
+    (What::BreakRewinds, Same, (0, 20), (400, 500)),
+    (What::KillNode, Same, (20, 60), (110, 130)),
+    (What::KillNode, Leader, (150, 220), (60, 150)),
+];
 /// A standby that is away for so long that its log is gone when it comes back.
 const LOG_RECYCLED: &[Step] = &[
     (What::CutReplication, Other, (10, 60), (60, 120)),
@@ -135,7 +142,7 @@ const ANOTHER_TTL: &[Step] = &[
     (What::ChangeTtl, Any, (0, 60), (10, 20)),
 ];
 
-const THEMES: [&[Step]; 20] = [
+const THEMES: [&[Step]; 21] = [
     AGENT_AWAY,
     AGENT_BACK_IN_THE_DARK,
     EVERYBODY_BACK,
@@ -154,6 +161,7 @@ const THEMES: [&[Step]; 20] = [
     COMPACTED,
     REWIND_CUT_SHORT,
     REWINDS_BREAK,
+    BROKEN_AND_LEADERLESS,
     LOG_RECYCLED,
     REWIND_WITHOUT_LOG,
 ];
