@@ -3,6 +3,7 @@
 
 mod ballot;
 mod baton;
+mod health;
 mod lineage;
 mod member;
 mod request;
@@ -12,8 +13,9 @@ use std::collections::BTreeMap;
 
 pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
+pub use health::{Finding, Health, ProbeFailures, Trouble};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
-pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
+pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role, UNFIT};
 pub use request::{Outcome, Request};
 pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,

@@ -15,7 +15,7 @@ use super::place::Place;
 use super::port::{Killed, ServerError, StartAs, StopMode};
 use super::process::{PidFile, Postmaster};
 use super::server::LocalServer;
-use super::server_log::{self, LogTail};
+use super::server_log::{self, Complaints, LogTail};
 use super::spawner;
 use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, Program};
@@ -132,13 +132,13 @@ impl LocalServer {
         let place = self.place.clone();
         let shown = program.display().to_string();
         let runtime = tokio::runtime::Handle::current();
-        let target = self.target.clone();
+        let (target, complaints) = (self.target.clone(), self.complaints.clone());
         let started = self
             .programs
             .spawner
             .run(move || {
                 let _inside = runtime.enter();
-                let (child, log) = spawn_postmaster(&program, &place, &arguments)?;
+                let (child, log) = spawn_postmaster(&program, &place, &arguments, complaints)?;
                 let postmaster = Postmaster::of_child(child, log)?;
                 target.runs(postmaster.process, &place.real_data_dir());
                 if target.kills() != kills {
@@ -295,6 +295,7 @@ fn spawn_postmaster(
     program: &std::path::Path,
     place: &Place,
     arguments: &[(String, String)],
+    complaints: Arc<Complaints>,
 ) -> std::io::Result<(std::process::Child, Arc<LogTail>)> {
     let mut command = Command::new(program);
     spawner::prepare(&mut command, place.owner);
@@ -305,5 +306,5 @@ fn spawn_postmaster(
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = spawner::start(|| command.spawn(), |child| Some(child.id()))?;
     let stderr = child.stderr.take().expect("it was piped");
-    Ok((child, server_log::pass_on(stderr)?))
+    Ok((child, server_log::pass_on(stderr, complaints)?))
 }

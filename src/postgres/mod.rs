@@ -14,6 +14,9 @@ mod making;
 mod owner;
 mod place;
 mod port;
+mod disk_probe;
+mod probes;
+mod probing;
 mod process;
 mod programs;
 mod repair;
@@ -30,4 +33,7 @@ pub use port::{
     Control, ControlState, CopyProgress, Downstream, Killed, Look, PrimaryFacts, Promoted,
     Receiver, Server, ServerError, Settled, StandbyFacts, StartAs, State, StopMode, Upstream,
 };
+pub use disk_probe::probe_disk;
+pub use probes::LocalProbes;
+pub use probing::{Glimpse, Probed, Probes, Told};
 pub use server::LocalServer;

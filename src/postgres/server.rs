@@ -16,6 +16,7 @@ use super::port::{
 };
 use super::process::Postmaster;
 use super::programs::Programs;
+use super::server_log::Complaints;
 use super::spawner::Spawner;
 use super::watch::Watch;
 use crate::cluster::Role;
@@ -35,6 +36,7 @@ pub struct LocalServer {
     pub(super) watch: Watch,
     pub(super) target: Arc<Target>,
     pub(super) appeared: Notify,
+    pub(super) complaints: Arc<Complaints>,
     shared: Mutex<Shared>,
 }
 
@@ -80,6 +82,7 @@ impl LocalServer {
             watch: Watch::default(),
             target,
             appeared: Notify::new(),
+            complaints: Arc::default(),
             shared: Mutex::new(shared),
         })
     }
