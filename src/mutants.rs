@@ -26,11 +26,17 @@ pub enum Mutant {
     DeadlineAnHourLate,
     /// A burnt timeline id is used again.
     BurntTimelineAgain,
+    /// One sign is enough to call a server stalled.
+    OneSignIsEnough,
+    /// Clients that wait for a synchronous standby are read as a stall.
+    SyncWaitAsStall,
+    /// A stall is never acted on.
+    StallIgnored,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -42,6 +48,9 @@ impl Mutant {
         Mutant::OwnerByName,
         Mutant::DeadlineAnHourLate,
         Mutant::BurntTimelineAgain,
+        Mutant::OneSignIsEnough,
+        Mutant::SyncWaitAsStall,
+        Mutant::StallIgnored,
     ];
 }
 

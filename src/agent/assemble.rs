@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, watch};
 use super::{Agent, Inlets};
 use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
 use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
-use crate::cluster::{Look, MemberState, Role};
+use crate::cluster::{Health, Look, MemberState, Role};
 use crate::config::{Dynamic, EffectivePostgresql, Floors, NodeConfig, effective_postgresql};
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
-use crate::observe::Mirror;
+use crate::observe::{Glance, HealthWatch, Mirror};
 use crate::publish::{Activity, Events, Metrics, Published, Status};
 use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Calls};
@@ -36,6 +36,8 @@ pub struct Assembly<P: Ports> {
     pub lease_store: P::Store,
     /// The local server.
     pub server: P::Server,
+    /// The probes of the local server.
+    pub probes: P::Probes,
     /// The way to the other members.
     pub peers: P::Peers,
     /// Where the journal is kept.
@@ -58,6 +60,8 @@ pub struct Tasks<P: Ports> {
     pub mirror: Mirror<P::Store, P::Clock>,
     /// Publishes this member.
     pub publisher: Publisher<P::Store, P::Clock>,
+    /// Asks the server and its disk how they are.
+    pub health: HealthWatch<P::Probes, P::Clock>,
 }
 
 /// One agent, put together.
@@ -106,6 +110,8 @@ struct Channels {
     lease: Ends<LeaseSight>,
     display: Ends<Option<LeaseId>>,
     wanted: Ends<Option<Arc<Wanted>>>,
+    glance: Ends<Glance>,
+    health: Ends<Health>,
     orders: (LeaseOrders, mpsc::UnboundedReceiver<Order>),
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
     calls: (Calls, mpsc::UnboundedReceiver<Call>),
@@ -119,6 +125,8 @@ impl Channels {
             lease: watch::channel(LeaseSight::default()),
             display: watch::channel(None),
             wanted: watch::channel(None),
+            glance: watch::channel(Glance::default()),
+            health: watch::channel(Health::default()),
             orders: LeaseOrders::channel(),
             notes: mpsc::unbounded_channel(),
             calls: mpsc::unbounded_channel(),
@@ -156,6 +164,8 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let name = me.name.clone();
     let (store_too, clock_too) = (store.clone(), clock.clone());
     let publisher = Publisher { store: store_too, clock: clock_too, name, times, wanted, display };
+    let (glance, found) = (channels.glance.1, channels.health.0);
+    let health = HealthWatch::new(parts.probes, clock.clone(), glance, found);
     let context = Rc::new(Context {
         store,
         server: parts.server,
@@ -187,6 +197,8 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         lease: channels.lease.1,
         times: channels.times.0,
         wanted: channels.wanted.0,
+        glance: channels.glance.0,
+        health: channels.health.1,
         calls: channels.calls.1,
         notes: channels.notes.1,
         reload: parts.reload,
@@ -195,7 +207,12 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         events: parts.events,
         published: published.clone(),
     });
-    Node { agent, tasks: Tasks { keeper, mirror, publisher }, published, calls: channels.calls.0 }
+    Node {
+        agent,
+        tasks: Tasks { keeper, mirror, publisher, health },
+        published,
+        calls: channels.calls.0,
+    }
 }
 
 /// PostgreSQL's settings until the store says something else.
@@ -246,6 +263,9 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         job: None,
         copy: None,
         system_id: None,
+        health: Arc::default(),
+        unfit: None,
+        stalled: false,
         stopping: false,
     }
 }

@@ -19,6 +19,7 @@ impl Memory {
         let unserved = matches!(seat, Seat::Mine(_)) && !serves;
         self.unserved_since = keep(self.unserved_since, unserved);
         self.diverged_since = keep(self.diverged_since, is_diverged(server, cluster));
+        self.symptoms.observe(now, seat, server, cluster);
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
         }

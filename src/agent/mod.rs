@@ -3,6 +3,7 @@
 mod assemble;
 mod force;
 mod memory;
+mod probes;
 mod report;
 
 pub use assemble::{Assembly, Node, Tasks, assemble, first_effective, settings};
@@ -18,11 +19,12 @@ use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
 use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain, refuse};
-use crate::cluster::{Look, Role, State};
+use crate::cluster::{Health, Look, Role, State};
 use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{
     Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
 };
+use crate::observe::Glance;
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
@@ -72,6 +74,8 @@ pub(super) struct Inlets<P: Ports> {
     pub(super) lease: watch::Receiver<LeaseSight>,
     pub(super) times: watch::Sender<LeaseTimes>,
     pub(super) wanted: watch::Sender<Option<Arc<Wanted>>>,
+    pub(super) glance: watch::Sender<Glance>,
+    pub(super) health: watch::Receiver<Health>,
     pub(super) calls: mpsc::UnboundedReceiver<Call>,
     pub(super) notes: mpsc::UnboundedReceiver<Note>,
     pub(super) reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
@@ -145,6 +149,7 @@ impl<P: Ports> Agent<P> {
             }
             Ok(()) = self.inlets.lease.changed() => return Wake::Lease,
             Ok(()) = self.inlets.sight.changed() => return Wake::Store,
+            Ok(()) = self.inlets.health.changed() => return Wake::Health,
             () = tokio::time::sleep(pause) => {
                 let kept = appointment.is_some_and(|until| until <= tick);
                 return if kept { Wake::Appointment } else { Wake::Tick };
@@ -246,6 +251,7 @@ impl<P: Ports> Agent<P> {
         self.begin(decision);
         let published_at = self.now();
         self.publish(&view);
+        self.show_probes(&view);
         for answer in self.position_asked.drain(..) {
             // Whoever asked may have given up.
             let _ = answer.send(());
@@ -297,6 +303,7 @@ impl<P: Ports> Agent<P> {
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
             job: self.job.as_ref().map(|running| running.job),
+            health: Arc::new(self.inlets.health.borrow_and_update().clone()),
             upkeep_running: self.upkeep.is_some(),
             memory: self.memory.clone(),
             journal,

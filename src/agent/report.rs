@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Agent;
 use crate::act::{Ports, Wanted};
 use crate::cluster::{
-    ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
+    ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State, UNFIT,
 };
-use crate::decide::{JobKind, View};
+use crate::decide::{JobKind, View, not_receiving, unfit, verdict};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::Status;
 use crate::values::{Clock, Lsn, Monotonic, SystemId, WalPosition};
@@ -72,6 +72,9 @@ impl<P: Ports> Agent<P> {
             job: job.map(|job| (job.kind, job.since)),
             copy: self.copy,
             system_id: system_id(view),
+            health: Arc::clone(&view.health),
+            unfit: unfit(view).or_else(|| not_receiving(view)),
+            stalled: view.my_term.is_some() && verdict(view).is_some(),
             stopping: self.memory.stop_asked,
         };
         self.inlets.published.set(status);
@@ -115,6 +118,12 @@ impl<P: Ports> Agent<P> {
             });
             let reasons: serde_json::Map<_, _> = reasons.collect();
             other.insert("pending_restart_reason".to_owned(), reasons.into());
+        }
+        if let Some(why) = unfit(view) {
+            other.insert(UNFIT.to_owned(), why.into());
+        }
+        if not_receiving(view).is_some() {
+            other.insert("pgbaton_not_receiving".to_owned(), true.into());
         }
         let member = Member {
             name: view.me.name.clone(),

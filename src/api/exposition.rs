@@ -1,5 +1,7 @@
 //! `/metrics`: Patroni's metrics in Patroni's order, then ours. Also the document that lists them.
 
+mod probes;
+
 use std::fmt::Write as _;
 
 use crate::cluster::COMPATIBLE_VERSION;
@@ -56,6 +58,7 @@ fn ours(text: &mut Exposition, shown: &Shown) {
         text.sample(catalogue::JOB.name, &[("job", job_text(kind))], &1);
     }
     text.single(&catalogue::COPIED, &[], copied);
+    probes::render(text, shown);
 }
 
 struct Exposition {

@@ -12,6 +12,7 @@ mod desk;
 mod documents;
 mod exposition;
 mod handover;
+mod health;
 pub(crate) mod json;
 mod patroni_metrics;
 mod peers;

@@ -140,13 +140,20 @@ fn own(shown: &Shown) -> Value {
         let (done, total) = (copy.done_kilobytes, copy.total_kilobytes);
         put("copy", json!({"done_kilobytes": done, "total_kilobytes": total}));
     }
+    put("probes", super::health::document(&status.health, now));
+    if let Some(why) = &status.unfit {
+        put("unfit", why.as_str().into());
+    }
+    if status.stalled {
+        put("stalled", true.into());
+    }
     if status.stopping {
         put("stopping", true.into());
     }
     Value::Object(document)
 }
 
-fn millis(duration: std::time::Duration) -> Value {
+pub(super) fn millis(duration: std::time::Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
 }
 

@@ -6,6 +6,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::outlet::Outlet;
 use crate::config::{LogConfig, LogLevel};
 
 /// Starts the log. Libraries say only what went wrong; this crate says what the settings ask for.
@@ -27,10 +28,10 @@ pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(targets);
     if config.json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(false);
-        registry.with(layer.with_span_list(false).with_writer(std::io::stderr)).try_init()
+        registry.with(layer.with_span_list(false).with_writer(|| Outlet)).try_init()
     } else {
         let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let layer = fmt::layer().with_target(false).with_ansi(ansi);
-        registry.with(layer.with_writer(std::io::stderr)).try_init()
+        registry.with(layer.with_writer(|| Outlet)).try_init()
     }
 }

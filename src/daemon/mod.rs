@@ -4,6 +4,7 @@ mod advice;
 mod journal;
 mod logging;
 mod notify;
+mod outlet;
 mod ports;
 mod signals;
 
@@ -46,6 +47,8 @@ const NAMESAKE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 pub fn run(path: Option<PathBuf>) -> Result<()> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
+    outlet::start().context("the thread that writes the log could not be started")?;
+    let _last_lines = outlet::LastLines;
     logging::start(&config.log).context("the log could not be started")?;
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
@@ -62,7 +65,7 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
-    let Tasks { keeper, mirror, publisher } = tasks;
+    let Tasks { keeper, mirror, publisher, health } = tasks;
     let _keeper = on_a_thread("lease", move || {
         one_thread()?.block_on(Keeper::run(keeper));
         Ok(())
@@ -95,6 +98,7 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let local = tokio::task::LocalSet::new();
     local.spawn_local(async move { mirror.run().await });
     local.spawn_local(async move { publisher.run().await });
+    local.spawn_local(async move { health.run().await });
     local.spawn_local(advice::warn_about(names.clone(), published));
     local.spawn_local(async move {
         loop {
@@ -224,6 +228,7 @@ fn on_a_thread(
     let body = move || {
         if let Err(error) = what() {
             tracing::error!(thread = name, error = format!("{error:#}"), "ended");
+            outlet::flush();
             std::process::exit(1);
         }
     };

@@ -14,7 +14,7 @@ use crate::ctl::etcd_options;
 use crate::dcs::EtcdStore;
 use crate::decide::Journal;
 use crate::fence::{BoottimeClock, DeadlineFence};
-use crate::postgres::LocalServer;
+use crate::postgres::{LocalProbes, LocalServer};
 use crate::publish::{Events, Metrics};
 use crate::values::{Incarnation, LeaseDeadline};
 
@@ -24,6 +24,7 @@ pub struct RealPorts;
 impl Ports for RealPorts {
     type Store = EtcdStore;
     type Server = LocalServer;
+    type Probes = LocalProbes;
     type Peers = HttpPeers;
     type JournalFile = DiskJournal;
     type Fence = DeadlineFence;
@@ -45,6 +46,7 @@ pub struct Environment {
     /// The store.
     pub store: EtcdStore,
     server: LocalServer,
+    probes: LocalProbes,
     fence: DeadlineFence,
     peers: HttpPeers,
     journal: (DiskJournal, Journal),
@@ -67,9 +69,10 @@ impl Environment {
             )
         })?;
         let server = LocalServer::new(config, first_effective(config)).context("postgresql")?;
+        let probes = server.probes().context("the probes")?;
         let fence = DeadlineFence::start(server.fence_target()).context("the fence")?;
         let peers = HttpPeers::of(config);
-        Ok(Self { store, server, fence, peers, journal })
+        Ok(Self { store, server, probes, fence, peers, journal })
     }
 
     /// The parts of the agent.
@@ -90,6 +93,7 @@ impl Environment {
             lease_store: self.store.separate(),
             store: self.store,
             server: self.server,
+            probes: self.probes,
             peers: self.peers,
             journal_file,
             fence: self.fence,

@@ -7,6 +7,7 @@ use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
+use super::health;
 use super::promotion;
 use super::view::{JobKind, Vacancy, View};
 
@@ -24,6 +25,9 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
     }
     if facts.replay_paused {
         return Decision::wait(Reason::plain("stand by: replay is paused"));
+    }
+    if let Some(why) = health::disk_trouble(view) {
+        return Decision::wait(Reason::with("stand by: this node is not well", why));
     }
     if let Some(until) = view.resting_until(JobKind::Vote).or(view.resting_until(JobKind::Promote))
     {

@@ -8,11 +8,13 @@ mod election;
 mod following;
 mod gates;
 mod handover;
+mod health;
 mod leading;
 mod promotion;
 mod rejoin;
 mod seat;
 mod stopping;
+mod symptoms;
 mod upkeep;
 mod upstream;
 mod view;
@@ -20,7 +22,9 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
+pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
+pub use symptoms::Symptoms;
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
 };

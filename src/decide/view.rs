@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Ballot, Cluster, State};
+use crate::cluster::{Ballot, Cluster, Health, State};
 use crate::config::Dynamic;
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
 };
+
+use super::symptoms::Symptoms;
 
 /// One moment, as this node sees it.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct View {
     /// Whether the server may accept writes: it was started or promoted to, and has not been down
     /// since.
     pub exposed: bool,
+    /// What the probes found.
+    pub health: Arc<Health>,
     /// Whether side work (checkpoint, slots, status keys) is under way.
     pub upkeep_running: bool,
     /// What this agent remembers from its earlier turns.
@@ -158,6 +162,8 @@ pub struct Memory {
     pub diverged_since: Option<Monotonic>,
     /// When the leader last wrote down its position for Patroni's readers, and which.
     pub status_written: Option<(Monotonic, Lsn)>,
+    /// What has to last before it means something.
+    pub symptoms: Symptoms,
     /// The store's revision after this agent's last write: before the view shows it, the view does
     /// not show what was written.
     pub wrote: Revision,

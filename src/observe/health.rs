@@ -130,12 +130,17 @@ impl Known {
             if idle { Some(asked_at) } else { halted() }
         });
         let stopped = self.rest.session_stopped_since;
-        self.rest.session_stopped_since =
-            seen.session_is_stopped.then(|| stopped.unwrap_or(now));
+        self.rest.session_stopped_since = seen.session_is_stopped.then(|| stopped.unwrap_or(now));
         if self.complaints.is_some_and(|before| before < seen.space_complaints) {
             self.rest.space_ran_out_at = Some(now);
         }
         self.complaints = Some(seen.space_complaints);
+    }
+
+    fn look_after(&mut self, now: Monotonic, patience: Duration) {
+        for question in [&mut self.commit, &mut self.connection, &mut self.disk] {
+            question.look_after(now, patience);
+        }
     }
 
     fn shift(&mut self, by: Duration) {
@@ -270,10 +275,7 @@ impl<P: Probes, C: Clock> HealthWatch<P, C> {
                 if let Some(lost) = since_last.filter(|gap| *gap > period * 2) {
                     known.shift(lost.saturating_sub(period));
                 }
-                let patience = period * 2;
-                for question in [&mut known.commit, &mut known.connection, &mut known.disk] {
-                    question.look_after(now, patience);
-                }
+                known.look_after(now, period * 2);
                 known.glimpsed(now, self.probes.glimpse());
             }
             self.show();

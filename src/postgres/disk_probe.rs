@@ -164,9 +164,7 @@ fn nameless(folder: &Path) -> io::Result<File> {
     options.write(true).mode(0o600);
     let made = options.clone().custom_flags(libc::O_TMPFILE).open(folder);
     match made {
-        Err(error)
-            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) =>
-        {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
             let path = folder.join(".pgbaton-probe");
             let file = options.create(true).truncate(true).open(&path)?;
             std::fs::remove_file(&path)?;

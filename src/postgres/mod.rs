@@ -5,6 +5,7 @@ mod configuration;
 mod connection;
 mod conninfo;
 mod control;
+mod disk_probe;
 mod facts;
 mod files;
 mod history;
@@ -14,7 +15,6 @@ mod making;
 mod owner;
 mod place;
 mod port;
-mod disk_probe;
 mod probes;
 mod probing;
 mod process;
@@ -28,12 +28,12 @@ mod standby;
 mod watch;
 
 pub use callbacks::Event;
+pub use disk_probe::probe_disk;
 pub use owner::Owner;
 pub use port::{
     Control, ControlState, CopyProgress, Downstream, Killed, Look, PrimaryFacts, Promoted,
     Receiver, Server, ServerError, Settled, StandbyFacts, StartAs, State, StopMode, Upstream,
 };
-pub use disk_probe::probe_disk;
 pub use probes::LocalProbes;
 pub use probing::{Glimpse, Probed, Probes, Told};
 pub use server::LocalServer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::cluster::{Cluster, Look, MemberState, Role, State};
+use crate::cluster::{Cluster, Health, Look, MemberState, Role, State};
 use crate::config::Dynamic;
 use crate::decide::{JobKind, Reason};
 use crate::postgres::CopyProgress;
@@ -54,6 +54,12 @@ pub struct Status {
     pub copy: Option<CopyProgress>,
     /// The identifier of the data, once there is any.
     pub system_id: Option<SystemId>,
+    /// What the probes found.
+    pub health: Arc<Health>,
+    /// What is wrong with this node as a candidate: its disk, its replay, its receiving.
+    pub unfit: Option<String>,
+    /// Whether this node leads with a server that is of no use.
+    pub stalled: bool,
     /// Whether the agent is stopping.
     pub stopping: bool,
 }

@@ -1,6 +1,6 @@
 //! One node: its agent's life, behind gates that freeze it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use pgbaton::agent::{Assembly, Ended, Node, Tasks, assemble};
 use pgbaton::decide::Journal;
 use pgbaton::publish::{Events, Metrics, Published};
-use pgbaton::values::{Incarnation, MemberName};
+use pgbaton::values::{Incarnation, MemberName, Monotonic};
 use pgbaton::wake::{Call, Calls};
 use tracing::Instrument;
 
@@ -17,7 +17,7 @@ use crate::etcd::SimStore;
 use crate::gate::{Gate, Task};
 use crate::nodefile;
 use crate::ports::{SimFence, SimJournal, SimPeers, SimPorts};
-use crate::postgres::{Pg, SimServer, kill_everything};
+use crate::postgres::{Pg, SimProbes, SimServer, kill_everything};
 use crate::rng::Rng;
 use crate::world::World;
 
@@ -35,6 +35,8 @@ pub struct Host {
     pub gate: Rc<Gate>,
     /// Closed while the agent's loop alone is stuck.
     pub loop_gate: Rc<Gate>,
+    /// The last decision that was looked at for its reason.
+    pub judged: Cell<Option<Monotonic>>,
     /// Its agent.
     pub life: RefCell<Life>,
 }
@@ -75,6 +77,7 @@ impl Host {
             journal: RefCell::new(Journal::default()),
             gate: Rc::new(Gate::default()),
             loop_gate: Rc::new(Gate::default()),
+            judged: Cell::new(None),
             life: RefCell::new(Life::default()),
         }
     }
@@ -121,6 +124,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         store: store(),
         lease_store: store(),
         server: SimServer::new(Rc::clone(world), node),
+        probes: SimProbes::new(Rc::clone(world), node),
         peers: SimPeers { world: Rc::clone(world), node },
         journal_file: SimJournal { world: Rc::clone(world), node },
         fence: SimFence { world: Rc::clone(world), node },
@@ -129,7 +133,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         events: Events::default(),
     };
     let Node { agent, tasks, published, calls } = assemble(assembly);
-    let Tasks { keeper, mirror, publisher } = tasks;
+    let Tasks { keeper, mirror, publisher, health } = tasks;
     let gate = || vec![Rc::clone(&host.gate)];
     let polls = || Rc::clone(&world.polls);
     let span = tracing::info_span!("node", name = %host.name);
@@ -144,7 +148,8 @@ pub fn start(world: &Rc<World>, node: usize) {
         Task::spawn(loop_gates, polls(), looping.instrument(span.clone())),
         Task::spawn(gate(), polls(), keeper.run().instrument(span.clone())),
         Task::spawn(gate(), polls(), mirror.run().instrument(span.clone())),
-        Task::spawn(gate(), polls(), publisher.run().instrument(span)),
+        Task::spawn(gate(), polls(), publisher.run().instrument(span.clone())),
+        Task::spawn(gate(), polls(), health.run().instrument(span)),
     ];
     *host.life.borrow_mut() = Life {
         incarnation: Incarnation0(incarnation),

@@ -22,6 +22,9 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OwnerByName => 3_000,
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
+        Mutant::OneSignIsEnough => 1_000,
+        Mutant::SyncWaitAsStall => 1_000,
+        Mutant::StallIgnored => 1_000,
     }
 }
 

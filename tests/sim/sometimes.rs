@@ -47,11 +47,13 @@ pub enum Sometimes {
     HolderSeenAlive,
     /// Backends went on acknowledging after their postmaster was gone.
     OrphansWrote,
+    /// A server that was alive and of no use was given up.
+    StallHandedOver,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 21] = [
+    pub const ALL: [Sometimes; 22] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -73,6 +75,7 @@ impl Sometimes {
         Sometimes::RequestRefused,
         Sometimes::HolderSeenAlive,
         Sometimes::OrphansWrote,
+        Sometimes::StallHandedOver,
     ];
 }
 

@@ -218,6 +218,9 @@ fn base(state: State) -> Status {
         job: None,
         copy: None,
         system_id: Some(SystemId(7_476_500_000_000_000_001)),
+        health: Default::default(),
+        unfit: None,
+        stalled: false,
         stopping: false,
     }
 }

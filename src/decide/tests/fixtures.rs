@@ -116,6 +116,7 @@ pub fn view(name: &str) -> View {
         server: Arc::new(State::Silent),
         exposed: false,
         job: None,
+        health: Arc::default(),
         upkeep_running: false,
         memory: Memory { vacant_since: Some(NOW), ..Memory::default() },
         journal: Journal::default(),

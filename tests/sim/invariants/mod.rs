@@ -3,6 +3,7 @@
 mod async_loss_within_bound;
 pub mod convergence;
 mod demoted_before_deadline;
+pub mod gray_failures;
 mod lease_before_promotion;
 mod one_primary_answers;
 mod one_writer;
@@ -96,6 +97,11 @@ pub fn baton_changed(world: &World, before: Option<Term>) {
 /// Looked at in every step of time.
 pub fn at_every_step(world: &World) {
     hold(world, one_primary_answers::NAME, one_primary_answers::check(world));
+    for node in 0..world.hosts.len() {
+        let check = gray_failures::check_working(world, node);
+        hold(world, gray_failures::WORKING, check);
+    }
+    hold(world, gray_failures::IN_TIME, gray_failures::check_in_time(world));
     hold(world, rewinding_never_serves::NAME, rewinding_never_serves::check(world));
 }
 
