@@ -6,6 +6,7 @@ mod support;
 
 mod bootstrap;
 mod faults;
+mod gray;
 mod input;
 mod outside;
 mod partition;

@@ -1,6 +1,7 @@
 //! Rules of the table, row by row, through one helper.
 
 mod fixtures;
+mod gray;
 mod returning;
 
 use std::time::Duration;
