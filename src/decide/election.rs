@@ -86,7 +86,8 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
             .and_look_again_at(again_at);
     };
     let reached = standings.fit.iter().map(|vote| vote.position.lsn).max();
-    let comes_back = vacancy == Vacancy::Released || last_leader_is_coming_up(view, ballot);
+    let comes_back = !last_leader_is_unfit(view)
+        && (vacancy == Vacancy::Released || last_leader_is_coming_up(view, ballot));
     let last_leader_had_more = comes_back
         && reached < published.map(|position| position.lsn)
         && waited(view) < view.settings.times.ttl;
@@ -109,6 +110,15 @@ fn last_leader_is_coming_up(view: &View, ballot: &Ballot) -> bool {
         *name == baton.value.holder && matches!(refusal, Refusal::NotAVoter(_))
     };
     ballot.refusals.iter().any(answers)
+}
+
+/// It gave the lead up because its disk does not answer or is full: what only it has is not to be waited
+/// for.
+fn last_leader_is_unfit(view: &View) -> bool {
+    let cluster = view.cluster();
+    let holder = cluster.baton.as_ref().map(|baton| &baton.value.holder);
+    let member = holder.and_then(|holder| cluster.members.get(holder));
+    member.is_some_and(|member| member.unfit().is_some())
 }
 
 /// A voter that did not answer gets one more round; one that still sees the holder alive is believed

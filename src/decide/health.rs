@@ -90,9 +90,14 @@ pub fn stalled(view: &View) -> Option<Decision> {
         // Whatever tries to bring it up goes on trying.
         return None;
     }
-    let why = if too_soon { "the last change of leader was too recently; " } else { "" };
     let again_at = view.now + probe_period(view.settings.dynamic.primary_stall_timeout);
-    let reason = Reason::with(stall.stay_label(), format!("{why}{signs}"));
+    let label = stall.stay_label();
+    // Without the signs' times: the same decision has the same text.
+    let reason = if too_soon {
+        Reason::with(label, "the last change of leader was too recently")
+    } else {
+        Reason::plain(label)
+    };
     Some(Decision::wait(reason).and_look_again_at(again_at))
 }
 
