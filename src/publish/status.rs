@@ -77,10 +77,12 @@ pub struct Activity {
 
 impl Status {
     /// Whether this node accepts writes at `now`: a primary by the last look, under a lease whose
-    /// deadline lies ahead.
+    /// deadline lies ahead, and that is not being taken down: the lease may be given up before there
+    /// is another look.
     pub fn is_writable(&self, now: Monotonic) -> bool {
         let leads = self.lease.is_some_and(|(_, until)| !until.has_passed(now));
-        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping
+        let ends = self.stopping || matches!(self.job, Some((JobKind::Stop, _)));
+        leads && matches!(self.look.state, State::Primary(_)) && !ends
     }
 
     /// Whether this node holds the lease at `now`.
