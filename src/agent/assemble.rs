@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, watch};
 use super::{Agent, Inlets};
 use crate::act::lease::{Exposure, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
 use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
-use crate::cluster::{Health, Look, MemberState, Role};
+use crate::cluster::{Look, MemberState, Role};
 use crate::config::{Dynamic, EffectivePostgresql, Floors, NodeConfig, effective_postgresql};
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
-use crate::observe::{Glance, HealthWatch, Mirror};
+use crate::observe::{HealthWatch, Mirror};
 use crate::publish::{Activity, Events, Metrics, Published, Status};
 use crate::values::{Clock, Incarnation, LeaseTimes, Monotonic, Revision};
 use crate::wake::{Call, Calls};
@@ -110,8 +110,6 @@ struct Channels {
     lease: Ends<LeaseSight>,
     display: Ends<Option<LeaseId>>,
     wanted: Ends<Option<Arc<Wanted>>>,
-    glance: Ends<Glance>,
-    health: Ends<Health>,
     orders: (LeaseOrders, mpsc::UnboundedReceiver<Order>),
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
     calls: (Calls, mpsc::UnboundedReceiver<Call>),
@@ -125,8 +123,6 @@ impl Channels {
             lease: watch::channel(LeaseSight::default()),
             display: watch::channel(None),
             wanted: watch::channel(None),
-            glance: watch::channel(Glance::default()),
-            health: watch::channel(Health::default()),
             orders: LeaseOrders::channel(),
             notes: mpsc::unbounded_channel(),
             calls: mpsc::unbounded_channel(),
@@ -139,8 +135,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
     let channels = Channels::new(settings.times);
-    let exposure = Exposure::new(parts.fence);
-    let pulse = Pulse::default();
+    let (exposure, pulse, calls) = (Exposure::new(parts.fence), Pulse::default(), channels.calls.0);
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
     let keeper = Keeper::new(KeeperParts {
         store: parts.lease_store,
@@ -161,11 +156,9 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (times, shown) = (channels.times.1, channels.sight.0);
     let mirror = Mirror::new(store.clone(), clock.clone(), times.clone(), shown, metrics.clone());
     let (wanted, display) = (channels.wanted.1, channels.display.0);
-    let name = me.name.clone();
-    let (store_too, clock_too) = (store.clone(), clock.clone());
+    let (name, store_too, clock_too) = (me.name.clone(), store.clone(), clock.clone());
     let publisher = Publisher { store: store_too, clock: clock_too, name, times, wanted, display };
-    let (glance, found) = (channels.glance.1, channels.health.0);
-    let health = HealthWatch::new(parts.probes, clock.clone(), glance, found);
+    let (health, probes) = HealthWatch::new(parts.probes, clock.clone());
     let context = Rc::new(Context {
         store,
         server: parts.server,
@@ -197,8 +190,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         lease: channels.lease.1,
         times: channels.times.0,
         wanted: channels.wanted.0,
-        glance: channels.glance.0,
-        health: channels.health.1,
+        probes,
         calls: channels.calls.1,
         notes: channels.notes.1,
         reload: parts.reload,
@@ -207,12 +199,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         events: parts.events,
         published: published.clone(),
     });
-    Node {
-        agent,
-        tasks: Tasks { keeper, mirror, publisher, health },
-        published,
-        calls: channels.calls.0,
-    }
+    Node { agent, tasks: Tasks { keeper, mirror, publisher, health }, published, calls }
 }
 
 /// PostgreSQL's settings until the store says something else.

@@ -19,12 +19,12 @@ use tracing::{debug, info, warn};
 
 use crate::act::lease::Pulse;
 use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain, refuse};
-use crate::cluster::{Health, Look, Role, State};
+use crate::cluster::{Look, Role, State};
 use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{
     Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
 };
-use crate::observe::Glance;
+use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
@@ -74,8 +74,7 @@ pub(super) struct Inlets<P: Ports> {
     pub(super) lease: watch::Receiver<LeaseSight>,
     pub(super) times: watch::Sender<LeaseTimes>,
     pub(super) wanted: watch::Sender<Option<Arc<Wanted>>>,
-    pub(super) glance: watch::Sender<Glance>,
-    pub(super) health: watch::Receiver<Health>,
+    pub(super) probes: ProbeEnds,
     pub(super) calls: mpsc::UnboundedReceiver<Call>,
     pub(super) notes: mpsc::UnboundedReceiver<Note>,
     pub(super) reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
@@ -149,7 +148,7 @@ impl<P: Ports> Agent<P> {
             }
             Ok(()) = self.inlets.lease.changed() => return Wake::Lease,
             Ok(()) = self.inlets.sight.changed() => return Wake::Store,
-            Ok(()) = self.inlets.health.changed() => return Wake::Health,
+            Ok(()) = self.inlets.probes.found.changed() => return Wake::Health,
             () = tokio::time::sleep(pause) => {
                 let kept = appointment.is_some_and(|until| until <= tick);
                 return if kept { Wake::Appointment } else { Wake::Tick };
@@ -303,7 +302,7 @@ impl<P: Ports> Agent<P> {
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
             job: self.job.as_ref().map(|running| running.job),
-            health: Arc::new(self.inlets.health.borrow_and_update().clone()),
+            health: Arc::new(self.inlets.probes.found.borrow_and_update().clone()),
             upkeep_running: self.upkeep.is_some(),
             memory: self.memory.clone(),
             journal,

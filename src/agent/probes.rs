@@ -24,7 +24,7 @@ impl<P: Ports> Agent<P> {
             silent: *view.server == State::Silent,
             stall_timeout: view.settings.dynamic.primary_stall_timeout,
         };
-        self.inlets.glance.send_if_modified(|before| {
+        self.inlets.probes.glance.send_if_modified(|before| {
             let changed = *before != glance;
             *before = glance;
             changed

@@ -4,16 +4,19 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 
-use super::outlet::Outlet;
+use super::outlet::{self, LastLines, Outlet};
 use crate::config::{LogConfig, LogLevel};
 
 /// Starts the log. Libraries say only what went wrong; this crate says what the settings ask for.
 ///
+/// The value that is returned sees to it that the last lines are written.
+///
 /// # Errors
-/// When a log was started before.
-pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
+/// When a log was started before, or there is no thread to be had for it.
+pub fn start(config: &LogConfig) -> anyhow::Result<LastLines> {
+    outlet::start()?;
     let own = match config.level {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
@@ -28,10 +31,11 @@ pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(targets);
     if config.json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(false);
-        registry.with(layer.with_span_list(false).with_writer(|| Outlet)).try_init()
+        registry.with(layer.with_span_list(false).with_writer(|| Outlet)).try_init()?;
     } else {
         let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let layer = fmt::layer().with_target(false).with_ansi(ansi);
-        registry.with(layer.with_writer(|| Outlet)).try_init()
+        registry.with(layer.with_writer(|| Outlet)).try_init()?;
     }
+    Ok(LastLines)
 }

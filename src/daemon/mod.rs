@@ -47,9 +47,7 @@ const NAMESAKE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 pub fn run(path: Option<PathBuf>) -> Result<()> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
-    outlet::start().context("the thread that writes the log could not be started")?;
-    let _last_lines = outlet::LastLines;
-    logging::start(&config.log).context("the log could not be started")?;
+    let _last_lines = logging::start(&config.log).context("the log could not be started")?;
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
     let runtime = one_thread()?;

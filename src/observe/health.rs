@@ -158,6 +158,15 @@ impl Known {
     }
 }
 
+/// The loop's ends of what it shares with the task.
+#[derive(Debug)]
+pub struct ProbeEnds {
+    /// What the loop tells.
+    pub glance: watch::Sender<Glance>,
+    /// What was found.
+    pub found: watch::Receiver<Health>,
+}
+
 /// The task that asks.
 pub struct HealthWatch<P, C> {
     probes: P,
@@ -169,15 +178,13 @@ pub struct HealthWatch<P, C> {
 }
 
 impl<P: Probes, C: Clock> HealthWatch<P, C> {
-    /// A task that has asked nothing yet.
-    pub fn new(
-        probes: P,
-        clock: C,
-        glance: watch::Receiver<Glance>,
-        shown: watch::Sender<Health>,
-    ) -> Self {
+    /// A task that has asked nothing yet, and the loop's ends of what both share.
+    pub fn new(probes: P, clock: C) -> (Self, ProbeEnds) {
+        let (told, glance) = watch::channel(Glance::default());
+        let (shown, found) = watch::channel(Health::default());
         let (known, last_pulse) = (RefCell::default(), Cell::new(None));
-        Self { probes, clock, glance, shown, known, last_pulse }
+        let watch = Self { probes, clock, glance, shown, known, last_pulse };
+        (watch, ProbeEnds { glance: told, found })
     }
 
     /// Asks for ever.

@@ -4,6 +4,6 @@ mod health;
 mod mirror;
 mod peers;
 
-pub use health::{Glance, HealthWatch};
+pub use health::{Glance, HealthWatch, ProbeEnds};
 pub use mirror::Mirror;
 pub use peers::{Ask, Peer, PeerError, PeerStatus, Peers};
