@@ -47,6 +47,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look at a cluster and work on it.
     Ctl(CtlArgs),
+    /// The process that the agent has write to the log's volume: not for people.
+    #[command(hide = true)]
+    ProbeDisk(ProbeDiskArgs),
 }
 
 impl Cli {
@@ -106,6 +109,13 @@ pub struct CheckArgs {
     /// Print the configuration as it was merged from files and environment, secrets hidden.
     #[arg(short, long)]
     pub print: bool,
+}
+
+/// The arguments of `pgbaton probe-disk`.
+#[derive(Debug, Args)]
+pub struct ProbeDiskArgs {
+    /// The folder to write in.
+    pub folder: PathBuf,
 }
 
 const DEMO_HELP: &str = "\

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::ProbeDisk(args) => pgbaton::postgres::probe_disk(&args.folder),
         Command::Check(args) => pgbaton::check::run(&args),
         Command::Run(args) => match pgbaton::daemon::run(args.config) {
             Ok(()) => ExitCode::SUCCESS,

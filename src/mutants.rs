@@ -48,11 +48,17 @@ pub enum Mutant {
     ResumeWithoutReading,
     /// The guardian is told of a later deadline than the lease has.
     GuardianArmedLate,
+    /// One sign is enough to call a server stalled.
+    OneSignIsEnough,
+    /// Clients that wait for a synchronous standby are read as a stall.
+    SyncWaitAsStall,
+    /// A stall is never acted on.
+    StallIgnored,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 22] = [
+    pub const ALL: [Mutant; 25] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -75,6 +81,9 @@ impl Mutant {
         Mutant::TakerDoesNotCount,
         Mutant::ResumeWithoutReading,
         Mutant::GuardianArmedLate,
+        Mutant::OneSignIsEnough,
+        Mutant::SyncWaitAsStall,
+        Mutant::StallIgnored,
     ];
 }
 

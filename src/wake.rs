@@ -16,6 +16,8 @@ pub enum Wake {
     Lease,
     /// The postmaster ended.
     ServerExited,
+    /// A probe found something.
+    Health,
     /// A job ended.
     JobEnded,
     /// Somebody asked through REST.
@@ -36,6 +38,7 @@ impl Wake {
             Wake::Store => "store",
             Wake::Lease => "lease",
             Wake::ServerExited => "server_exited",
+            Wake::Health => "health",
             Wake::JobEnded => "job_ended",
             Wake::Request => "request",
             Wake::Signal => "signal",
@@ -45,11 +48,12 @@ impl Wake {
     }
 
     /// All of them.
-    pub const ALL: [Wake; 9] = [
+    pub const ALL: [Wake; 10] = [
         Wake::Start,
         Wake::Store,
         Wake::Lease,
         Wake::ServerExited,
+        Wake::Health,
         Wake::JobEnded,
         Wake::Request,
         Wake::Signal,

@@ -154,6 +154,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::Stop { mode, within } => promotion::stop(context, *mode, *within).await,
         Effect::Kill => promotion::kill(context).await,
         Effect::Release => promotion::release(context).await,
+        Effect::ReleaseUnread => promotion::release_unread(context).await,
         Effect::AwaitReceived { candidate, within } => {
             promotion::await_received(context, candidate, *within).await
         }
@@ -227,6 +228,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::Stop { .. } => "stop",
         Effect::Kill => "kill",
         Effect::Release => "release",
+        Effect::ReleaseUnread => "release, its files unread",
         Effect::AwaitReceived { .. } => "await the candidate",
         Effect::Offer { .. } => "offer",
         Effect::AnswerRequest(_) => "answer the request",

@@ -4,7 +4,7 @@ use super::journal::JournalFile;
 use super::lease::Fence;
 use crate::dcs::Store;
 use crate::observe::Peers;
-use crate::postgres::Server;
+use crate::postgres::{Probes, Server};
 use crate::values::Clock;
 
 /// The outside world of one agent: the real one, or a simulated one.
@@ -13,6 +13,8 @@ pub trait Ports: 'static {
     type Store: Store + 'static;
     /// The local server.
     type Server: Server + 'static;
+    /// The probes of the local server.
+    type Probes: Probes + 'static;
     /// The way to the other members.
     type Peers: Peers + 'static;
     /// Where the journal is kept.

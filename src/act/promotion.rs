@@ -227,6 +227,19 @@ fn assert_covered<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
 pub async fn release<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     assert_covered(context)?;
     let position = end_of_log(context).await;
+    give_up(context, position).await
+}
+
+/// Gives the baton up without touching the server's disk: what was published last stands.
+pub async fn release_unread<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    assert_covered(context)?;
+    give_up(context, None).await
+}
+
+async fn give_up<P: Ports>(
+    context: &Context<P>,
+    position: Option<WalPosition>,
+) -> Result<(), EffectError> {
     match context.lease.release(position).await {
         // Nothing is held: there is nothing to give up.
         Ok(()) | Err(LeaseError::NotHeld) => Ok(()),

@@ -17,7 +17,7 @@ use crate::config::{
 };
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
-use crate::observe::{Mirror, Peers};
+use crate::observe::{HealthWatch, Mirror, Peers};
 use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
 use crate::values::{
     Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength, Term,
@@ -44,6 +44,8 @@ pub struct Assembly<P: Ports> {
     pub lease_store: P::Store,
     /// The local server.
     pub server: P::Server,
+    /// The probes of the local server.
+    pub probes: P::Probes,
     /// The way to the other members.
     pub peers: P::Peers,
     /// The same with nothing shared, for asking while the store is away.
@@ -70,6 +72,8 @@ pub struct Tasks<P: Ports> {
     pub asker: Asker<P::Peers, P::Clock, P::Fence>,
     /// Publishes this member.
     pub publisher: Publisher<P::Store, P::Clock>,
+    /// Asks the server and its disk how they are.
+    pub health: HealthWatch<P::Probes, P::Clock>,
 }
 
 /// One agent, put together.
@@ -218,6 +222,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         let (store, clock, name) = (store.clone(), clock.clone(), me.name.clone());
         Publisher { store, clock, name, times, wanted, sight, display }
     };
+    let (health, probes) = HealthWatch::new(parts.probes, clock.clone());
     let context = Rc::new(Context {
         store,
         server: parts.server,
@@ -251,6 +256,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         times: channels.times.0,
         failsafe: channels.failsafe.0,
         wanted: channels.wanted.0,
+        probes,
         calls: channels.calls.1,
         notes: channels.notes.1,
         reload: parts.reload,
@@ -259,7 +265,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         events: parts.events,
         published: published.clone(),
     });
-    let tasks = Tasks { keeper, mirror, asker, publisher };
+    let tasks = Tasks { keeper, mirror, asker, publisher, health };
     Node { agent, tasks, published, calls: channels.calls.0 }
 }
 
@@ -316,6 +322,9 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         seen: Term::ZERO,
         failsafe_until: None,
         fence: FenceSeen { strength: Strength::None, remarks: String::new() },
+        health: Arc::default(),
+        unfit: None,
+        stalled: false,
         stopping: false,
         losses: Vec::new(),
     }

@@ -52,11 +52,15 @@ impl<P: Ports> Agent<P> {
         let wanted = settings.dynamic.failsafe_mode;
         self.inlets.failsafe.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
         self.inlets.context.settings.replace(settings);
-        match self.inlets.context.server.configure(&effective).await {
-            Ok(_) => self.configured = true,
-            Err(error) => {
+        let within = self.lease_times().one_try;
+        let written = self.inlets.context.server.configure(&effective);
+        match tokio::time::timeout(within, written).await {
+            Ok(Ok(_)) => self.configured = true,
+            Ok(Err(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "the settings were not written");
             }
+            // A disk that does not answer must not hold up the turn, and with it the lease.
+            Err(_) => warn!(?within, "the settings were not written in time"),
         }
     }
 

@@ -28,6 +28,7 @@ impl Memory {
             Some((known, since)) if known == request => (known, since),
             _ => (request, now),
         });
+        self.symptoms.observe(now, seat, server, cluster);
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
         }

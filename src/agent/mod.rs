@@ -4,6 +4,7 @@ mod assemble;
 mod failsafe;
 mod force;
 mod memory;
+mod probes;
 mod report;
 mod slot_watch;
 
@@ -25,6 +26,7 @@ use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{
     Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
 };
+use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
@@ -83,6 +85,7 @@ pub(super) struct Inlets<P: Ports> {
     pub(super) times: watch::Sender<LeaseTimes>,
     pub(super) failsafe: watch::Sender<bool>,
     pub(super) wanted: watch::Sender<Option<Arc<Wanted>>>,
+    pub(super) probes: ProbeEnds,
     pub(super) calls: mpsc::UnboundedReceiver<Call>,
     pub(super) notes: mpsc::UnboundedReceiver<Note>,
     pub(super) reload: Box<dyn Fn() -> Option<Arc<NodeConfig>>>,
@@ -163,6 +166,7 @@ impl<P: Ports> Agent<P> {
             }
             Ok(()) = self.inlets.lease.changed() => return Wake::Lease,
             Ok(()) = self.inlets.sight.changed() => return Wake::Store,
+            Ok(()) = self.inlets.probes.found.changed() => return Wake::Health,
             () = tokio::time::sleep(pause) => {
                 let kept = appointment.is_some_and(|until| until <= tick);
                 return if kept { Wake::Appointment } else { Wake::Tick };
@@ -284,6 +288,7 @@ impl<P: Ports> Agent<P> {
         }
         let published_at = self.now();
         self.publish(&view);
+        self.show_probes(&view);
         for answer in self.position_asked.drain(..) {
             // Whoever asked may have given up.
             let _ = answer.send(());
@@ -348,6 +353,7 @@ impl<P: Ports> Agent<P> {
             exposed: self.inlets.context.exposure.is_exposed(),
             left_until: self.inlets.context.exposure.left_until(),
             job: self.job.as_ref().map(|running| running.job),
+            health: Arc::new(self.inlets.probes.found.borrow_and_update().clone()),
             upkeep_running: self.upkeep.is_some(),
             memory: self.memory.clone(),
             journal,

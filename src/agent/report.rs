@@ -6,9 +6,9 @@ use super::Agent;
 use crate::act::lease::Fence;
 use crate::act::{Ports, Wanted};
 use crate::cluster::{
-    ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State,
+    ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State, UNFIT,
 };
-use crate::decide::{JobKind, Reason, Seat, View};
+use crate::decide::{JobKind, Reason, Seat, View, not_receiving, unfit, verdict};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{DecisionEvent, FenceSeen, Status};
 use crate::values::{Clock, Lsn, Monotonic, Strength, SystemId, WalPosition};
@@ -76,6 +76,9 @@ impl<P: Ports> Agent<P> {
             seen: view.journal.seen,
             failsafe_until: failsafe_until(view),
             fence: self.fence_seen(),
+            health: Arc::clone(&view.health),
+            unfit: unfit(view).or_else(|| not_receiving(view)),
+            stalled: view.my_term.is_some() && verdict(view).is_some(),
             stopping: self.memory.stop_asked,
             losses: view.journal.losses.clone(),
         };
@@ -145,6 +148,12 @@ impl<P: Ports> Agent<P> {
             });
             let reasons: serde_json::Map<_, _> = reasons.collect();
             other.insert("pending_restart_reason".to_owned(), reasons.into());
+        }
+        if let Some(why) = unfit(view) {
+            other.insert(UNFIT.to_owned(), why.into());
+        }
+        if not_receiving(view).is_some() {
+            other.insert("pgbaton_not_receiving".to_owned(), true.into());
         }
         let member = Member {
             name: view.me.name.clone(),

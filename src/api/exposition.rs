@@ -1,5 +1,7 @@
 //! `/metrics`: Patroni's metrics in Patroni's order, then ours. Also the document that lists them.
 
+mod probes;
+
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
@@ -84,6 +86,7 @@ fn slots(shown: &Shown, text: &mut Exposition) {
         let labels = [("slot", slot.name.as_str()), ("status", status)];
         text.sample(catalogue::SLOT_AT_RISK.name, &labels, &1);
     }
+    probes::render(text, shown);
 }
 
 struct Exposition {

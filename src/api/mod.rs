@@ -13,6 +13,7 @@ mod documents;
 mod exposition;
 mod failsafe;
 mod handover;
+mod health;
 pub(crate) mod json;
 mod patroni_metrics;
 mod peers;

@@ -148,6 +148,13 @@ fn own(shown: &Shown) -> Value {
     if !status.losses.is_empty() {
         put("lost", status.losses.iter().map(loss).collect());
     }
+    put("probes", super::health::document(&status.health, now));
+    if let Some(why) = &status.unfit {
+        put("unfit", why.as_str().into());
+    }
+    if status.stalled {
+        put("stalled", true.into());
+    }
     if status.stopping {
         put("stopping", true.into());
     }
@@ -167,7 +174,7 @@ pub fn loss(one: &Loss) -> Value {
     })
 }
 
-fn millis(duration: std::time::Duration) -> Value {
+pub(super) fn millis(duration: std::time::Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
 }
 

@@ -6,6 +6,9 @@ use crate::values::{Lsn, MemberName, Timeline};
 /// Patroni's own agents compare it, and read only dotted integers.
 pub const COMPATIBLE_VERSION: &str = "4.1.5";
 
+/// The field of ours in a member's record that says why it should not be chosen.
+pub const UNFIT: &str = "pgbaton_unfit";
+
 /// A member's own record, as Patroni's `members/<name>` key holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
@@ -46,6 +49,11 @@ impl Member {
             Some(tag) => !truthy(tag),
             None => self.failover_priority() > 0,
         }
+    }
+
+    /// Why the member says that it should not be chosen, if it does.
+    pub fn unfit(&self) -> Option<&str> {
+        self.other.get(UNFIT)?.as_str()
     }
 
     /// The member's `failover_priority`; 1 where it says nothing.

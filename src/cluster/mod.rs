@@ -4,6 +4,7 @@
 mod ballot;
 mod baton;
 mod failsafe;
+mod health;
 mod lineage;
 mod loss;
 mod member;
@@ -19,9 +20,10 @@ pub use baton::{Baton, BatonState, Guard};
 pub use failsafe::{
     FailsafeAsk, Listed, NotAccepted, acceptances_needed, accepting, strangers, strangers_needed,
 };
+pub use health::{Finding, Health, ProbeFailures, Trouble};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use loss::{Loss, LossStep};
-pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
+pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role, UNFIT};
 pub use recovered::Recovered;
 pub use request::{Outcome, Request};
 pub use server::{

@@ -27,6 +27,8 @@ pub struct Dynamic {
     pub max_timelines_history: usize,
     /// How long a crashed primary may take to start before it hands over; zero: at once.
     pub primary_start_timeout: Duration,
+    /// How long a primary may be hung or its disk stalled before it is replaced; zero: it never is.
+    pub primary_stall_timeout: Duration,
     /// In synchronous mode, how long a stop may take before the server is killed; `None`: for ever.
     pub primary_stop_timeout: Option<Duration>,
     /// Whether a member must be on the last known timeline to take over.
@@ -52,6 +54,9 @@ pub struct Dynamic {
     /// The shared part of the `postgresql` section, as it was given.
     pub postgresql: Map<String, Value>,
 }
+
+/// A server or a disk that is only slow answers within this.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How synchronous replication is managed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,6 +179,7 @@ impl Reader<'_> {
                 Unit::Seconds,
                 300,
             )),
+            primary_stall_timeout: self.primary_stall_timeout(),
             primary_stop_timeout: Some(self.number(&stop_timeout, Unit::Seconds, 0))
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
@@ -216,6 +222,23 @@ impl Reader<'_> {
             self.fell_back(&key, expected_number(unit), &value, default);
             default
         })
+    }
+
+    /// Ours alone, so below `pgbaton`.
+    fn primary_stall_timeout(&mut self) -> Duration {
+        let key = "pgbaton.primary_stall_timeout";
+        let own = self.mapping("pgbaton");
+        let given = own.get("primary_stall_timeout").filter(|value| !value.is_null());
+        let Some(value) = given else { return STALL_TIMEOUT };
+        let seconds = parse_int(value, Unit::Seconds).and_then(|number| u64::try_from(number).ok());
+        seconds.map_or_else(
+            || {
+                let used = STALL_TIMEOUT.as_secs();
+                self.fell_back(key, expected_number(Unit::Seconds), value, used);
+                STALL_TIMEOUT
+            },
+            Duration::from_secs,
+        )
     }
 
     fn count(&mut self, name: &str, default: usize) -> usize {

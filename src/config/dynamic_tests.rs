@@ -22,6 +22,17 @@ fn an_empty_document_means_the_defaults() {
 }
 
 #[test]
+fn the_stall_timeout_is_a_key_of_ours_and_zero_turns_it_off() {
+    let of = |value: Value| read(json!({ "pgbaton": { "primary_stall_timeout": value } }));
+    assert_eq!(read(json!({})).0.primary_stall_timeout, Duration::from_secs(10));
+    assert_eq!(of(json!("1min")).0.primary_stall_timeout, Duration::from_secs(60));
+    assert_eq!(of(json!(0)).0.primary_stall_timeout, Duration::ZERO);
+    let (dynamic, said) = of(json!("soon"));
+    assert_eq!(dynamic.primary_stall_timeout, Duration::from_secs(10));
+    assert!(said[0].starts_with("pgbaton.primary_stall_timeout: expected a duration"), "{said:?}");
+}
+
+#[test]
 fn a_size_with_a_unit_falls_back_and_is_said() {
     let (dynamic, said) = read(json!({"maximum_lag_on_failover": "1MB"}));
     assert_eq!(dynamic.maximum_lag_on_failover, 1_048_576);

@@ -91,7 +91,7 @@ fn run_logged(
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
-    let Tasks { keeper, mirror, asker, publisher } = tasks;
+    let Tasks { keeper, mirror, asker, publisher, health } = tasks;
     let _keeper = forever("lease", move || Keeper::run(keeper))?;
     let _asker = forever("failsafe", move || Asker::run(asker))?;
     let (access, warnings) = Access::of(&config.restapi);
@@ -122,6 +122,7 @@ fn run_logged(
     let local = tokio::task::LocalSet::new();
     local.spawn_local(async move { mirror.run().await });
     local.spawn_local(async move { publisher.run().await });
+    local.spawn_local(async move { health.run().await });
     local.spawn_local(advice::warn_about(names.clone(), published));
     local.spawn_local(async move {
         loop {

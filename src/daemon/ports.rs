@@ -14,7 +14,7 @@ use crate::ctl::etcd_options;
 use crate::dcs::EtcdStore;
 use crate::decide::Journal;
 use crate::fence::{BoottimeClock, Guardian};
-use crate::postgres::LocalServer;
+use crate::postgres::{LocalProbes, LocalServer};
 use crate::publish::{Events, Metrics};
 use crate::values::Incarnation;
 
@@ -24,6 +24,7 @@ pub struct RealPorts;
 impl Ports for RealPorts {
     type Store = EtcdStore;
     type Server = LocalServer;
+    type Probes = LocalProbes;
     type Peers = HttpPeers;
     type JournalFile = DiskJournal;
     type Fence = Guardian;
@@ -36,6 +37,7 @@ pub struct Environment {
     pub store: EtcdStore,
     server: LocalServer,
     guarded: Guarded,
+    probes: LocalProbes,
     peers: HttpPeers,
     journal: (DiskJournal, Journal),
 }
@@ -57,9 +59,10 @@ impl Environment {
             )
         })?;
         let server = LocalServer::new(config, first_effective(config)).context("postgresql")?;
+        let probes = server.probes().context("the probes")?;
         let guarded = guardian::attach(config, &server)?;
         let peers = HttpPeers::of(config);
-        Ok(Self { store, server, guarded, peers, journal })
+        Ok(Self { store, server, guarded, probes, peers, journal })
     }
 
     /// The guardian of the server.
@@ -90,6 +93,7 @@ impl Environment {
             store: self.store,
             server: self.server,
             failsafe_peers: self.peers.clone(),
+            probes: self.probes,
             peers: self.peers,
             journal_file,
             fence: self.guarded.guardian,

@@ -146,6 +146,8 @@ pub enum Effect {
     Kill,
     /// Give the baton up, for whoever is fit. Asserted: the server is down or in recovery.
     Release,
+    /// The same, without asking the server's files where its log ends: their disk may not answer.
+    ReleaseUnread,
     /// Wait until the candidate has everything up to the end of the shut-down server's log.
     AwaitReceived {
         /// The candidate.

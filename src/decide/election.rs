@@ -7,6 +7,7 @@ use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
+use super::health;
 use super::view::{JobKind, Vacancy, View};
 use super::{failsafe, promotion};
 
@@ -27,6 +28,9 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
     }
     if facts.replay_paused {
         return Decision::wait(Reason::plain("stand by: replay is paused"));
+    }
+    if let Some(why) = health::disk_trouble(view) {
+        return Decision::wait(Reason::with("stand by: this node is not well", why));
     }
     if let Some(until) = view.resting_until(JobKind::Vote).or(view.resting_until(JobKind::Promote))
     {
@@ -91,7 +95,8 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
             .and_look_again_at(again_at);
     };
     let reached = standings.fit.iter().map(|vote| vote.position.lsn).max();
-    let comes_back = vacancy == Vacancy::Released || last_leader_is_coming_up(view, ballot);
+    let comes_back = !last_leader_is_unfit(view)
+        && (vacancy == Vacancy::Released || last_leader_is_coming_up(view, ballot));
     let last_leader_had_more = comes_back
         && reached < published.map(|position| position.lsn)
         && waited(view) < view.settings.times.ttl;
@@ -117,6 +122,15 @@ fn last_leader_is_coming_up(view: &View, ballot: &Ballot) -> bool {
         }
     };
     ballot.refusals.iter().any(answers)
+}
+
+/// It gave the lead up because its disk does not answer or is full: what only it has is not to be waited
+/// for.
+fn last_leader_is_unfit(view: &View) -> bool {
+    let cluster = view.cluster();
+    let holder = cluster.baton.as_ref().map(|baton| &baton.value.holder);
+    let member = holder.and_then(|holder| cluster.members.get(holder));
+    member.is_some_and(|member| member.unfit().is_some())
 }
 
 /// A voter that did not answer gets one more round; one that still sees the holder alive is believed

@@ -6,7 +6,7 @@ use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, Unfinished, View};
-use super::{bootstrap, ladder, replaced, resuming, stopping, voting};
+use super::{bootstrap, health, ladder, replaced, resuming, stopping, voting};
 
 /// The first gate that is closed, with what it wants done.
 pub fn first_closed(view: &View) -> Option<Decision> {
@@ -17,6 +17,7 @@ pub fn first_closed(view: &View) -> Option<Decision> {
         .or_else(|| stopping::stop_if_asked(view))
         .or_else(|| replaced::hold_still(view))
         .or_else(|| voting::answer(view))
+        .or_else(|| health::stalled(view))
         .or_else(|| busy(view))
         .or_else(|| unfinished(view))
         .or_else(|| unusable(view))

@@ -163,6 +163,9 @@ fn fitness(
     if !member.may_lead() {
         return Err(format!("{name} is tagged nofailover"));
     }
+    if let Some(why) = member.unfit() {
+        return Err(format!("{name} is not well: {why}"));
+    }
     let Some(presence) = cluster.presences.get(name) else {
         return Err(format!("{name} has no running agent"));
     };

@@ -1,6 +1,6 @@
 //! Holding the seat: keeping the server serving, or giving the seat up.
 
-use crate::cluster::{Control, MemberState, PrimaryFacts, StartAs, State};
+use crate::cluster::{Control, Member, MemberState, PrimaryFacts, StartAs, State};
 use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
@@ -123,14 +123,19 @@ fn too_long(view: &View) -> Option<Decision> {
     Some(Decision::act(reason, JobKind::HandOver, effects).interrupting())
 }
 
-/// A member that says it could go on: a running standby that may lead.
+/// A member that says it could go on.
 pub fn somebody_else(view: &View) -> Option<MemberName> {
-    let cluster = view.cluster();
-    let mut fit = cluster.members.values().filter(|member| {
+    could_go_on(view).next().map(|member| member.name.clone())
+}
+
+/// Who says that it could go on: the running standbys that may lead and that nothing is wrong with.
+pub fn could_go_on(view: &View) -> impl Iterator<Item = &Member> {
+    let members = view.cluster.iter().flat_map(|cluster| cluster.members.values());
+    members.filter(|member| {
         member.name != view.me.name
             && member.may_lead()
+            && member.unfit().is_none()
             && member.state == MemberState::Running
             && member.role == crate::cluster::Role::Replica
-    });
-    fit.next().map(|member| member.name.clone())
+    })
 }

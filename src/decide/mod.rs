@@ -9,6 +9,7 @@ mod failsafe;
 mod following;
 mod gates;
 mod handover;
+mod health;
 mod ladder;
 mod leading;
 mod promotion;
@@ -18,6 +19,7 @@ mod resuming;
 mod seat;
 mod slots;
 mod stopping;
+mod symptoms;
 mod upkeep;
 mod upstream;
 mod view;
@@ -26,9 +28,11 @@ mod voting;
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
 pub use failsafe::{Acceptance, judge};
+pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use slots::SlotMemory;
+pub use symptoms::Symptoms;
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
 };

@@ -7,11 +7,13 @@ use std::time::Duration;
 use super::failsafe::Acceptance;
 use super::ladder::Ladder;
 use super::slots::SlotMemory;
-use crate::cluster::{Ballot, Cluster, Listed, Loss, State};
+use crate::cluster::{Ballot, Cluster, Health, Listed, Loss, State};
 use crate::config::{DivergedData, Dynamic};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
 };
+
+use super::symptoms::Symptoms;
 
 /// One moment, as this node sees it.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct View {
     /// Until when the guardian holds the server open under a lease that an earlier start of this agent
     /// left, while it is not known yet whether it still holds it.
     pub left_until: Option<LeaseDeadline>,
+    /// What the probes found.
+    pub health: Arc<Health>,
     /// Whether side work (checkpoint, slots, status keys) is under way.
     pub upkeep_running: bool,
     /// What this agent remembers from its earlier turns.
@@ -191,6 +195,8 @@ pub struct Memory {
     pub ladder: Ladder,
     /// What is known of slots whose members are gone.
     pub slots: SlotMemory,
+    /// What has to last before it means something.
+    pub symptoms: Symptoms,
     /// The store's revision after this agent's last write: before the view shows it, the view does
     /// not show what was written.
     pub wrote: Revision,

@@ -6,8 +6,8 @@ use crate::cluster::{Refusal, State};
 use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
-use super::failsafe;
 use super::view::{JobKind, Seat, View};
+use super::{failsafe, health};
 
 /// The answer that is due this turn, if somebody asked.
 pub fn answer(view: &View) -> Option<Decision> {
@@ -63,7 +63,7 @@ fn refusal(view: &View, term: Term) -> Option<Refusal> {
     }
     match &*view.server {
         State::Standby(facts) if facts.replay_paused => Some(not_a_voter("replay is paused")),
-        State::Standby(_) => None,
+        State::Standby(_) => health::disk_trouble(view).map(|why| not_a_voter(&why)),
         State::Primary(_) => Some(not_a_voter("the server is a primary")),
         State::Starting => Some(not_a_voter("the server is starting")),
         State::Stopping => Some(not_a_voter("the server is stopping")),

@@ -44,6 +44,12 @@ impl Target {
         known.data_dir = data_dir.to_owned();
     }
 
+    /// The postmaster, while it is there.
+    pub fn postmaster(&self) -> Option<Process> {
+        let (pid, started_ticks) = self.known().postmaster?;
+        Process::read(pid).filter(|one| one.started_ticks == started_ticks && !one.is_zombie())
+    }
+
     /// How many kills there were: whoever starts a server sees by it that one came in between.
     pub fn kills(&self) -> u64 {
         self.kills.load(Ordering::SeqCst)

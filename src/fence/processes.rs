@@ -54,6 +54,20 @@ impl Process {
         matches!(self.state, b'Z' | b'X')
     }
 
+    /// How often its first thread has given up a processor or been taken off it: a process that runs
+    /// at all counts up. `None` when it is gone.
+    pub fn switches(&self) -> Option<u64> {
+        let mut buffer = [0u8; 4096];
+        let length = read_into(format!("/proc/{}/status", self.pid), &mut buffer)?;
+        let status = std::str::from_utf8(&buffer[..length]).ok()?;
+        let counts = status.lines().filter_map(|line| {
+            let (name, count) = line.split_once(':')?;
+            let counts = name.ends_with("voluntary_ctxt_switches");
+            counts.then(|| count.trim().parse::<u64>().ok())?
+        });
+        Some(counts.sum())
+    }
+
     /// Whether SIGKILL is pending on every thread of it while it sleeps uninterruptibly: it cannot
     /// return to user mode.
     pub fn is_doomed(&self) -> bool {
@@ -133,6 +147,29 @@ mod tests {
         let listed = list().into_iter().find(|process| process.pid == own).unwrap();
         assert!(!listed.is_zombie() && !listed.is_doomed());
         assert!(works_in(own, &std::env::current_dir().unwrap().canonicalize().unwrap()));
+    }
+
+    #[test]
+    fn a_process_that_runs_counts_up_and_a_stopped_one_does_not() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "while :; do sleep 0.001; done"])
+            .spawn()
+            .unwrap();
+        let one = Process::read(child.id() as i32).unwrap();
+        let before = one.switches().unwrap();
+        while one.switches().unwrap() == before {
+            std::thread::yield_now();
+        }
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(one.pid), nix::sys::signal::SIGSTOP)
+            .unwrap();
+        while Process::read(one.pid).unwrap().state != b'T' {
+            std::thread::yield_now();
+        }
+        let stopped = one.switches().unwrap();
+        assert_eq!(one.switches(), Some(stopped));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(one.switches(), None, "it is gone");
     }
 
     #[test]

@@ -5,14 +5,40 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::owner::Owner;
 use super::port::ServerError;
+
+/// So many threads may wait for a disk at a time. One that does not answer would take all of them, and
+/// with them whatever else needs a thread.
+const WAITING_MAX: usize = 64;
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a thread off, however it ends.
+struct Waits;
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Runs what touches the disk on a thread that may wait for it.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
 ) -> Result<T, ServerError> {
+    let waits = Waits;
+    if WAITING.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+        return Err(ServerError::NotPossible(
+            "the disk does not answer: too many threads wait for it already".into(),
+        ));
+    }
+    let work = move || {
+        let _waits = waits;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -16,7 +16,7 @@ use super::place::Place;
 use super::port::{Killed, ServerError, StartAs, StopMode};
 use super::process::{PidFile, Postmaster};
 use super::server::LocalServer;
-use super::server_log::{self, LogTail};
+use super::server_log::{self, Complaints, LogTail};
 use super::spawner;
 use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, Program};
@@ -137,6 +137,7 @@ impl LocalServer {
         let shown = program.display().to_string();
         let runtime = tokio::runtime::Handle::current();
         let (target, ward) = (self.target.clone(), self.ward());
+        let complaints = self.complaints.clone();
         let started = self
             .programs
             .spawner
@@ -145,7 +146,8 @@ impl LocalServer {
                 let postmaster = match ward {
                     Some(ward) => ward.start(&program, &place, &arguments)?,
                     None => {
-                        let (child, log) = spawn_postmaster(&program, &place, &arguments)?;
+                        let (child, log) =
+                            spawn_postmaster(&program, &place, &arguments, complaints)?;
                         Postmaster::of_child(child, log)?
                     }
                 };
@@ -314,6 +316,7 @@ fn spawn_postmaster(
     program: &std::path::Path,
     place: &Place,
     arguments: &[(String, String)],
+    complaints: Arc<Complaints>,
 ) -> std::io::Result<(std::process::Child, Arc<LogTail>)> {
     let mut command = Command::new(program);
     spawner::prepare(&mut command, place.owner);
@@ -323,5 +326,5 @@ fn spawn_postmaster(
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = spawner::start(|| command.spawn(), |child| Some(child.id()))?;
     let stderr = child.stderr.take().expect("it was piped");
-    Ok((child, server_log::pass_on(stderr)?))
+    Ok((child, server_log::pass_on(stderr, complaints)?))
 }

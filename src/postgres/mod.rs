@@ -6,6 +6,7 @@ mod configuration;
 mod connection;
 mod conninfo;
 mod control;
+mod disk_probe;
 mod facts;
 mod files;
 mod history;
@@ -15,6 +16,8 @@ mod making;
 mod owner;
 mod place;
 mod port;
+mod probes;
+mod probing;
 mod process;
 mod programs;
 mod repair;
@@ -29,9 +32,12 @@ mod ward;
 mod watch;
 
 pub use callbacks::Event;
+pub use disk_probe::probe_disk;
 pub use owner::Owner;
 pub use port::{
     Control, ControlState, CopyProgress, Downstream, Killed, Look, PrimaryFacts, Promoted,
     Receiver, Server, ServerError, Settled, StandbyFacts, StartAs, State, StopMode, Upstream,
 };
+pub use probes::LocalProbes;
+pub use probing::{Glimpse, Probed, Probes, Told};
 pub use server::LocalServer;

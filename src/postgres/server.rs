@@ -19,6 +19,7 @@ use super::port::{
 };
 use super::process::Postmaster;
 use super::programs::Programs;
+use super::server_log::Complaints;
 use super::spawner::Spawner;
 use super::ward::Ward;
 use super::watch::Watch;
@@ -42,6 +43,7 @@ pub struct LocalServer {
     pub(super) target: Arc<Target>,
     pub(super) appeared: Notify,
     ward: OnceLock<Arc<Ward>>,
+    pub(super) complaints: Arc<Complaints>,
     shared: Mutex<Shared>,
 }
 
@@ -88,6 +90,7 @@ impl LocalServer {
             target,
             appeared: Notify::new(),
             ward: OnceLock::new(),
+            complaints: Arc::default(),
             shared: Mutex::new(shared),
         })
     }
@@ -102,7 +105,7 @@ impl LocalServer {
     /// # Errors
     /// When there is no thread to be had.
     pub fn guard(&self, guardian: Guardian, logs: mpsc::Receiver<OwnedFd>) -> io::Result<()> {
-        let ward = Ward::new(guardian, logs)?;
+        let ward = Ward::new(guardian, logs, self.complaints.clone())?;
         // A second one would be a second guardian of one server.
         assert!(self.ward.set(ward).is_ok(), "a server has one guardian");
         Ok(())

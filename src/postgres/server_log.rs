@@ -4,12 +4,32 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many lines are kept.
 const LINES_KEPT: usize = 12;
 /// Longer lines are cut: a statement in the log can have any length.
 const LINE_BYTES_MAX: u64 = 8192;
+
+/// How often a server has said that it ends for want of space.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(AtomicU64);
+
+impl Complaints {
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An application that fills a table says so as an error, and the server goes on. In another
+    /// language than the operating system's own English this is not found; what is free still is.
+    fn take(&self, line: &str) {
+        let ends = line.contains("PANIC:") || line.contains("FATAL:");
+        if ends && line.contains("No space left on device") {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// The last lines.
 #[derive(Debug, Default)]
@@ -40,9 +60,12 @@ impl LogTail {
 ///
 /// # Errors
 /// When there is no thread to be had.
-pub(super) fn pass_on(pipe: impl Read + Send + 'static) -> std::io::Result<Arc<LogTail>> {
+pub(super) fn pass_on(
+    pipe: impl Read + Send + 'static,
+    complaints: Arc<Complaints>,
+) -> std::io::Result<Arc<LogTail>> {
     let tail = Arc::new(LogTail::default());
-    pass_on_to(pipe, tail.clone())?;
+    pass_on_to(pipe, tail.clone(), complaints)?;
     Ok(tail)
 }
 
@@ -53,11 +76,13 @@ pub(super) fn pass_on(pipe: impl Read + Send + 'static) -> std::io::Result<Arc<L
 pub(super) fn pass_on_to(
     pipe: impl Read + Send + 'static,
     kept: Arc<LogTail>,
+    complaints: Arc<Complaints>,
 ) -> std::io::Result<()> {
     let read = move || {
         let mut reader = BufReader::new(pipe);
         while let Some(line) = next_line(&mut reader) {
             tell(&line);
+            complaints.take(&line);
             kept.push(line);
         }
     };
@@ -84,6 +109,19 @@ fn tell(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_server_that_ends_for_want_of_space_counts() {
+        let complaints = Complaints::default();
+        for line in [
+            "PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device",
+            "ERROR:  could not extend file \"base/5/2619\": No space left on device",
+            "PANIC:  could not fsync file: Input/output error",
+        ] {
+            complaints.take(line);
+        }
+        assert_eq!(complaints.count(), 1);
+    }
 
     #[test]
     fn the_last_lines_are_kept_and_long_ones_are_cut() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use super::lifecycle::command_line;
 use super::place::Place;
 use super::process::Postmaster;
-use super::server_log::{self, LogTail};
+use super::server_log::{self, Complaints, LogTail};
 use super::spawner;
 use crate::fence::{Guardian, Launch, LogReader};
 
@@ -25,13 +25,21 @@ pub(super) struct Ward {
 impl Ward {
     /// # Errors
     /// When there is no thread to be had.
-    pub fn new(guardian: Guardian, logs: mpsc::Receiver<OwnedFd>) -> io::Result<Arc<Self>> {
+    pub fn new(
+        guardian: Guardian,
+        logs: mpsc::Receiver<OwnedFd>,
+        complaints: Arc<Complaints>,
+    ) -> io::Result<Arc<Self>> {
         let tail = Arc::new(LogTail::default());
         let kept = Arc::clone(&tail);
         let take = move || {
             for log in logs {
                 // Without a thread the log stays in the guardian's memory, and the server goes on.
-                let _ = server_log::pass_on_to(LogReader(log), Arc::clone(&kept));
+                let _ = server_log::pass_on_to(
+                    LogReader(log),
+                    Arc::clone(&kept),
+                    Arc::clone(&complaints),
+                );
             }
         };
         std::thread::Builder::new().name("server-logs".into()).spawn(take)?;

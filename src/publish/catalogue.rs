@@ -159,6 +159,57 @@ pub const SLOT_AT_RISK: Family = family(
     &["slot", "status"],
     "1 for each replication slot whose log is about to go (unreserved) or gone (lost).",
 );
+/// How old a probe's last good answer is.
+pub const PROBE_AGE: Family = family(
+    "pgbaton_probe_answer_age_seconds",
+    Kind::Gauge,
+    &["probe"],
+    "How long ago the question was asked that was answered well last (commit, connection, disk); \
+     without a sample while the probe has no such answer.",
+);
+/// How long a probe's last good answer took.
+pub const PROBE_TOOK: Family = family(
+    "pgbaton_probe_answer_seconds",
+    Kind::Gauge,
+    &["probe"],
+    "How long the last good answer took.",
+);
+/// For how long an answer is owed.
+pub const PROBE_SILENT: Family = family(
+    "pgbaton_probe_silent_seconds",
+    Kind::Gauge,
+    &["probe"],
+    "For how long a probe has had no answer to its question, or only that it does not work; 0 while \
+     it is answered.",
+);
+/// How often a probe was not answered in time.
+pub const PROBE_FAILURES: Family = family(
+    "pgbaton_probe_failures_total",
+    Kind::Counter,
+    &["probe"],
+    "Questions that were not answered in time, or answered with what does not work.",
+);
+/// Whether the leader's server is of no use.
+pub const STALLED: Family = family(
+    "pgbaton_primary_stalled",
+    Kind::Gauge,
+    &[],
+    "1 while this node leads with a server that two signs say is hung, stalled or out of space.",
+);
+/// Whether this node should not be chosen.
+pub const UNFIT: Family = family(
+    "pgbaton_unfit",
+    Kind::Gauge,
+    &[],
+    "1 while something is wrong with this node as a candidate: its disk, its replay, its receiving.",
+);
+/// What is free on the log's volume.
+pub const LOG_VOLUME_FREE: Family = family(
+    "pgbaton_wal_volume_free_bytes",
+    Kind::Gauge,
+    &[],
+    "What is free on the log's volume, as the disk probe told last; without a sample before that.",
+);
 /// Who enforces the deadline.
 pub const FENCE: Family = family(
     "pgbaton_fence_info",
@@ -188,6 +239,13 @@ pub const OURS: &[Family] = &[
     GIVEN_UP,
     SLOT_KEEPS,
     SLOT_AT_RISK,
+    STALLED,
+    UNFIT,
+    PROBE_AGE,
+    PROBE_TOOK,
+    PROBE_SILENT,
+    PROBE_FAILURES,
+    LOG_VOLUME_FREE,
     TURN,
     WAKES,
     DECISIONS,

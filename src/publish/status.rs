@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::cluster::{Cluster, Look, Loss, MemberState, Role, State};
+use crate::cluster::{Cluster, Health, Look, Loss, MemberState, Role, State};
 use crate::config::Dynamic;
 use crate::decide::{JobKind, Reason};
 use crate::postgres::CopyProgress;
@@ -60,6 +60,12 @@ pub struct Status {
     pub failsafe_until: Option<Monotonic>,
     /// What fences the server.
     pub fence: FenceSeen,
+    /// What the probes found.
+    pub health: Arc<Health>,
+    /// What is wrong with this node as a candidate: its disk, its replay, its receiving.
+    pub unfit: Option<String>,
+    /// Whether this node leads with a server that is of no use.
+    pub stalled: bool,
     /// Whether the agent is stopping.
     pub stopping: bool,
     /// What this node gave up of its own log when it came back, oldest first.
@@ -89,11 +95,13 @@ pub struct Activity {
 impl Status {
     /// Whether this node takes clients' writes at `now`: a primary by the last look, under a lease
     /// whose deadline lies ahead. Not while its data is being made: a bootstrap that fails is undone,
-    /// with whatever was written to it.
+    /// with whatever was written to it. Nor while it is being taken down: the lease may be given up
+    /// before there is another look.
     pub fn is_writable(&self, now: Monotonic) -> bool {
         let leads = self.lease.is_some_and(|(_, until)| !until.has_passed(now));
-        let is_made = !matches!(self.job, Some((JobKind::Bootstrap, _)));
-        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping && is_made
+        let kind = self.job.map(|(kind, _)| kind);
+        let closed = self.stopping || matches!(kind, Some(JobKind::Bootstrap | JobKind::Stop));
+        leads && matches!(self.look.state, State::Primary(_)) && !closed
     }
 
     /// Whether this node holds the lease at `now`.

@@ -7,6 +7,7 @@ mod support;
 mod bootstrap;
 mod faults;
 mod fence;
+mod gray;
 mod input;
 mod ladder;
 mod outage;

@@ -1,6 +1,6 @@
 //! One node: its agent's life, behind gates that freeze it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use pgbaton::agent::{Assembly, Ended, Node, Tasks, assemble};
 use pgbaton::decide::Journal;
 use pgbaton::publish::{Events, Metrics, Published};
-use pgbaton::values::{Incarnation, LeaseDeadline, MemberName};
+use pgbaton::values::{Incarnation, LeaseDeadline, MemberName, Monotonic};
 use pgbaton::wake::{Call, Calls};
 use tracing::Instrument;
 
@@ -17,7 +17,7 @@ use crate::etcd::SimStore;
 use crate::gate::{Gate, Task};
 use crate::nodefile;
 use crate::ports::{SimFence, SimJournal, SimPeers, SimPorts};
-use crate::postgres::{Pg, SimServer, kill_everything};
+use crate::postgres::{Pg, SimProbes, SimServer, kill_everything};
 use crate::rng::Rng;
 use crate::world::World;
 
@@ -39,6 +39,8 @@ pub struct Host {
     pub guardian: RefCell<SimGuardian>,
     /// Closed while the agent's loop alone is stuck.
     pub loop_gate: Rc<Gate>,
+    /// The last decision that was looked at for its reason.
+    pub judged: Cell<Option<Monotonic>>,
     /// Its agent.
     pub life: RefCell<Life>,
 }
@@ -92,6 +94,7 @@ impl Host {
             agent_gate: Rc::new(Gate::default()),
             guardian: RefCell::new(SimGuardian::default()),
             loop_gate: Rc::new(Gate::default()),
+            judged: Cell::new(None),
             life: RefCell::new(Life::default()),
         }
     }
@@ -147,6 +150,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         store: store(),
         lease_store: store(),
         server: SimServer::new(Rc::clone(world), node),
+        probes: SimProbes::new(Rc::clone(world), node),
         peers: SimPeers { world: Rc::clone(world), node },
         failsafe_peers: SimPeers { world: Rc::clone(world), node },
         journal_file: SimJournal { world: Rc::clone(world), node },
@@ -156,7 +160,7 @@ pub fn start(world: &Rc<World>, node: usize) {
         events: Events::default(),
     };
     let Node { agent, tasks, published, calls } = assemble(assembly);
-    let Tasks { keeper, mirror, asker, publisher } = tasks;
+    let Tasks { keeper, mirror, asker, publisher, health } = tasks;
     let gate = || vec![Rc::clone(&host.gate), Rc::clone(&host.agent_gate)];
     let polls = || Rc::clone(&world.polls);
     let span = tracing::info_span!("node", name = %host.name);
@@ -173,7 +177,8 @@ pub fn start(world: &Rc<World>, node: usize) {
         Task::spawn(gate(), polls(), keeper.run().instrument(span.clone())),
         Task::spawn(gate(), polls(), asker.run().instrument(span.clone())),
         Task::spawn(gate(), polls(), mirror.run().instrument(span.clone())),
-        Task::spawn(gate(), polls(), publisher.run().instrument(span)),
+        Task::spawn(gate(), polls(), publisher.run().instrument(span.clone())),
+        Task::spawn(gate(), polls(), health.run().instrument(span)),
     ];
     *host.life.borrow_mut() = Life {
         incarnation: Incarnation0(incarnation),

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::faults::{self, Underway};
 use crate::gate::POLLS_MAX;
 use crate::host;
-use crate::invariants::{self, CONVERGENCE, convergence};
+use crate::invariants::{self, CONVERGENCE, convergence, gray_failures};
 use crate::plan::Plan;
 use crate::postgres::pass_time;
 use crate::rng::Rng;
@@ -104,6 +104,7 @@ impl Life {
             return;
         }
         world.note_of("world", "everything is mended", [0, 0]);
+        world.alone.set(None);
         faults::heal(&world, &mut self.underway);
         self.settles("mending").await;
     }
@@ -144,7 +145,9 @@ impl Life {
         let mut faults = world.plan.faults.iter().peekable();
         while world.now() < began + world.plan.faulty_for && !self.is_broken() {
             while let Some(fault) = faults.next_if(|fault| began + fault.at <= world.now()) {
+                let well = self.underway.is_empty() && convergence::missing(&world).is_ok();
                 let begun = faults::begin(&world, fault, self.last);
+                self.note_if_alone(&begun, well);
                 self.last = Some(begun.node);
                 self.underway.push(begun);
             }
@@ -154,9 +157,24 @@ impl Life {
             let over: Vec<Underway> = over;
             for one in &over {
                 faults::end(&world, one);
+                world.alone.set(None);
             }
             self.step().await;
         }
+    }
+
+    /// A gray failure of a leader that everybody follows has to be over in time, unless something else
+    /// goes wrong meanwhile. Whoever may lag by little may have nobody to hand over to.
+    fn note_if_alone(&self, begun: &Underway, well: bool) {
+        let world = &self.world;
+        let leads = world.truth.borrow().is_holder(world.hosts[begun.node].incarnation());
+        let counts = well && leads && gray_failures::is_gray(begun.what);
+        let alone = (counts && world.plan.lag_bytes_max >= 20_000).then(|| gray_failures::Alone {
+            node: begun.node,
+            due: gray_failures::due(world),
+            since: world.now(),
+        });
+        world.alone.set(alone);
     }
 
     /// One step of time, for everything but the agents: these have tasks of their own.

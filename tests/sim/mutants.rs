@@ -33,6 +33,9 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::TakerDoesNotCount => 3_000,
         Mutant::ResumeWithoutReading => 1_000,
         Mutant::GuardianArmedLate => 500,
+        Mutant::OneSignIsEnough => 1_000,
+        Mutant::SyncWaitAsStall => 1_000,
+        Mutant::StallIgnored => 1_000,
     }
 }
 

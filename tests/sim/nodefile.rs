@@ -22,6 +22,7 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
         "maximum_lag_on_failover": plan.lag_bytes_max,
         "failsafe_mode": plan.failsafe,
         "primary_start_timeout": plan.primary_start_timeout_seconds,
+        "pgbaton": { "primary_stall_timeout": plan.stall_timeout_seconds },
     });
     let tags = match plan.tags[node].as_ref() {
         Some((name, value)) => json!({ *name: value }),

@@ -21,6 +21,8 @@ pub struct Plan {
     pub lag_bytes_max: u64,
     /// `primary_start_timeout`.
     pub primary_start_timeout_seconds: u64,
+    /// `primary_stall_timeout`.
+    pub stall_timeout_seconds: u64,
     /// Whether diverged directories may be rewound.
     pub use_pg_rewind: bool,
     /// Whether diverged directories may be removed.
@@ -57,6 +59,7 @@ impl Plan {
             shortest_lease: Duration::from_secs(*rng.pick(&[1, 2])),
             lag_bytes_max,
             primary_start_timeout_seconds: *rng.pick(&[0, 0, 1, 5, 60]),
+            stall_timeout_seconds: *rng.pick(&[1, 1, 2]),
             use_pg_rewind,
             remove_diverged: rng.chance(300),
             remove_after_failed_rewind: rng.chance(300),

@@ -17,7 +17,7 @@ use crate::carried::Accepted;
 use crate::clock::SimClock;
 use crate::etcd::SimStore;
 use crate::invariants;
-use crate::postgres::{SimServer, node_of};
+use crate::postgres::{SimProbes, SimServer, node_of};
 use crate::sometimes::Sometimes;
 use crate::world::World;
 
@@ -27,6 +27,7 @@ pub struct SimPorts;
 impl Ports for SimPorts {
     type Store = SimStore;
     type Server = SimServer;
+    type Probes = SimProbes;
     type Peers = SimPeers;
     type JournalFile = SimJournal;
     type Fence = SimFence;
@@ -202,6 +203,9 @@ impl JournalFile for SimJournal {
         sleep(self.world.rng.millis(0, 3)).await;
         while host.pg.borrow().stalled {
             sleep(Duration::from_millis(10)).await;
+        }
+        if host.pg.borrow().full {
+            return Err(std::io::ErrorKind::StorageFull.into());
         }
         *host.journal.borrow_mut() = journal.clone();
         Ok(())

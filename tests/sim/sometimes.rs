@@ -65,11 +65,13 @@ pub enum Sometimes {
     CarriedWithOneGone,
     /// A member refused its promise because it carried the holder.
     TakerHeldOff,
+    /// A server that was alive and of no use was given up.
+    StallHandedOver,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 30] = [
+    pub const ALL: [Sometimes; 31] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -100,6 +102,7 @@ impl Sometimes {
         Sometimes::CarriedByMembers,
         Sometimes::CarriedWithOneGone,
         Sometimes::TakerHeldOff,
+        Sometimes::StallHandedOver,
     ];
 }
 

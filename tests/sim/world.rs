@@ -12,6 +12,7 @@ use crate::clock::SimClock;
 use crate::etcd::{Author, Etcd};
 use crate::host::Host;
 use crate::invariants;
+use crate::invariants::gray_failures::Alone;
 use crate::net::Net;
 use crate::plan::Plan;
 use crate::postgres::Wal;
@@ -59,6 +60,10 @@ pub struct World {
     pub truth: RefCell<Truth>,
     /// The first rule that was broken.
     pub violation: RefCell<Option<Violation>>,
+    /// Since when the present holder has held the baton.
+    pub led_since: Cell<Duration>,
+    /// A gray failure with which nothing else goes wrong.
+    pub alone: Cell<Option<Alone>>,
     /// How often any agent was polled in this step of time.
     pub polls: Rc<Cell<u64>>,
     counts: RefCell<Counts>,
@@ -85,6 +90,8 @@ impl World {
             hosts,
             truth: RefCell::new(Truth::new(plan.nodes, plan.ttl)),
             violation: RefCell::new(None),
+            led_since: Cell::new(Duration::ZERO),
+            alone: Cell::new(None),
             polls: Rc::new(Cell::new(0)),
             counts: RefCell::new(Counts::default()),
             plan,
@@ -139,8 +146,13 @@ impl World {
             Ok(reply) if reply.succeeded => {
                 self.tell_of(author, txn);
                 invariants::written(self, author, txn, guard.as_ref());
+                let holder = |truth: &Truth| truth.baton.as_ref().map(|it| it.incarnation);
                 let before = self.truth.borrow().baton.as_ref().map(|baton| baton.term);
+                let held_by = holder(&self.truth.borrow());
                 self.truth.borrow_mut().applied(author, txn, now);
+                if holder(&self.truth.borrow()) != held_by {
+                    self.led_since.set(now);
+                }
                 if writes(keys::BATON) {
                     self.count_resumed(author);
                     invariants::baton_changed(self, before);

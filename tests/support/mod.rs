@@ -16,4 +16,5 @@ pub mod report;
 pub mod rest;
 pub mod sql;
 pub mod store;
+pub mod volume;
 pub mod wait;

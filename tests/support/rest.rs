@@ -221,6 +221,9 @@ fn base(state: State) -> Status {
         seen: Term(7),
         failsafe_until: None,
         fence: FenceSeen { strength: Strength::Namespace, remarks: String::new() },
+        health: Default::default(),
+        unfit: None,
+        stalled: false,
         stopping: false,
         losses: Vec::new(),
     }

@@ -30,7 +30,11 @@ pub(super) const DYNAMIC: &[Known] = &[
     acted("permanent_replication_slots", Mapping),
     acted("ignore_slots", Any),
     acted("standby_cluster", Section),
+    acted("pgbaton", Section),
 ];
+
+/// Keys of the cluster's that are ours alone.
+pub(super) const OWN: &[Known] = &[acted("primary_stall_timeout", Duration)];
 
 const NO_STANDBY_CLUSTER: &str = "pgbaton cannot run a standby cluster yet, and would make an \
                                   independent one";

@@ -114,6 +114,7 @@ const TABLES: &[(&str, &[Known])] = &[
     ("postgresql.pg_rewind.", postgresql::ACCOUNT),
     ("bootstrap.dcs.", cluster::DYNAMIC),
     ("bootstrap.dcs.standby_cluster.", cluster::STANDBY_CLUSTER),
+    ("bootstrap.dcs.pgbaton.", cluster::OWN),
     ("bootstrap.dcs.postgresql.", cluster::POSTGRESQL),
     ("bootstrap.dcs.postgresql.", postgresql::SHARED),
     ("bootstrap.dcs.postgresql.", cluster::POSTGRESQL_OF_THE_NODE),

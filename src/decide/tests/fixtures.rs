@@ -123,6 +123,7 @@ pub fn view(name: &str) -> View {
         left_until: None,
         exposed: false,
         job: None,
+        health: Arc::default(),
         upkeep_running: false,
         memory: Memory { vacant_since: Some(NOW), ..Memory::default() },
         journal: Journal::default(),

@@ -2,6 +2,7 @@
 
 mod failsafe;
 mod fixtures;
+mod gray;
 mod ladder;
 mod replaced;
 mod returning;

@@ -12,7 +12,7 @@ use super::{Fault, Target, What};
 use crate::etcd::Author;
 use crate::host;
 use crate::net::Link;
-use crate::postgres::{USUAL_REPLAY_STEP, crash_postmaster, pass_time};
+use crate::postgres::{Process, Stopped, USUAL_REPLAY_STEP, crash_postmaster, pass_time};
 use crate::world::World;
 
 /// A fault that has begun.
@@ -53,6 +53,10 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::BreakRewinds => world.hosts[node].pg.borrow_mut().breaks_rewinds = true,
         What::StallDisk => world.hosts[node].pg.borrow_mut().stalled = true,
         What::HangServer => world.hosts[node].pg.borrow_mut().hung = true,
+        What::StopServer => stop(world, node, Stopped::All),
+        What::StopPostmaster => stop(world, node, Stopped::Postmaster),
+        What::FillDisk => world.hosts[node].pg.borrow_mut().full = true,
+        What::AwaitStandby => world.hosts[node].pg.borrow_mut().awaits_standby = true,
         What::SlowServer => {
             let slow = world.rng.part(world.plan.ttl, 10, 200);
             world.hosts[node].pg.borrow_mut().slow = slow;
@@ -82,6 +86,14 @@ fn kill(world: &World, node: usize) {
     host.agent_gate.open();
     host.loop_gate.open();
     host.life.borrow_mut().start_at = None;
+}
+
+/// What is not there cannot be stopped.
+fn stop(world: &World, node: usize, who: Stopped) {
+    let mut pg = world.hosts[node].pg.borrow_mut();
+    if pg.process != Process::Off {
+        pg.stopped = Some(who);
+    }
 }
 
 fn choose(world: &World, target: Target) -> usize {
@@ -192,6 +204,9 @@ pub fn end(world: &Rc<World>, one: &Underway) {
         }
         What::BreakRewinds => host.pg.borrow_mut().breaks_rewinds = false,
         What::HangServer => host.pg.borrow_mut().hung = false,
+        What::StopServer | What::StopPostmaster => host.pg.borrow_mut().stopped = None,
+        What::FillDisk => host.pg.borrow_mut().full = false,
+        What::AwaitStandby => host.pg.borrow_mut().awaits_standby = false,
         What::SlowServer => host.pg.borrow_mut().slow = Duration::ZERO,
         What::SlowReplay => host.pg.borrow_mut().replay_step = USUAL_REPLAY_STEP,
         What::StoreOutage => world.etcd.borrow_mut().up = true,
@@ -279,6 +294,10 @@ fn told(what: What) -> &'static str {
         What::SlowReplay => "FAULT: it replays slowly",
         What::StallDisk => "FAULT: its disk does not answer",
         What::HangServer => "FAULT: its server does not answer",
+        What::StopServer => "FAULT: its server's processes are stopped",
+        What::StopPostmaster => "FAULT: its postmaster is stopped",
+        What::FillDisk => "FAULT: its disk is full",
+        What::AwaitStandby => "FAULT: commits on it wait for a standby",
         What::SlowServer => "FAULT: its server takes long for everything",
         What::HangWatches => "FAULT: its watches show nothing",
         What::CutWatches => "FAULT: its watches are cut",

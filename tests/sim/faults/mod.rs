@@ -80,6 +80,14 @@ pub enum What {
     StallDisk,
     /// The node's server does not answer.
     HangServer,
+    /// All processes of the node's server are stopped.
+    StopServer,
+    /// The postmaster of the node's server is stopped.
+    StopPostmaster,
+    /// The node's disk is full.
+    FillDisk,
+    /// Commits on the node's server wait for a standby.
+    AwaitStandby,
     /// The node's server takes long to start, stop and promote.
     SlowServer,
     /// The node's watches show nothing any more.
@@ -111,7 +119,7 @@ pub enum What {
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 34] = [
+const WEIGHTS: [(What, u64); 38] = [
     (What::KillNode, 12),
     (What::KillAgent, 10),
     (What::FreezeAgent, 6),
@@ -133,6 +141,10 @@ const WEIGHTS: [(What, u64); 34] = [
     (What::SlowReplay, 5),
     (What::StallDisk, 5),
     (What::HangServer, 3),
+    (What::StopServer, 3),
+    (What::StopPostmaster, 2),
+    (What::FillDisk, 3),
+    (What::AwaitStandby, 3),
     (What::SlowServer, 4),
     (What::HangWatches, 4),
     (What::CutWatches, 2),
@@ -150,7 +162,9 @@ const WEIGHTS: [(What, u64); 34] = [
 
 /// Draws the faults of a world.
 pub fn draw(rng: &Rng, ttl: Duration, within: Duration, failsafe: bool) -> Vec<Fault> {
-    let mut faults = if rng.chance(400) {
+    let mut faults = if rng.chance(120) {
+        vec![gray(rng, ttl)]
+    } else if rng.chance(400) {
         let mut faults = themes::draw(rng, ttl, failsafe && rng.chance(700));
         faults.extend(singly(rng, ttl, within, rng.below(3)));
         faults
@@ -159,6 +173,20 @@ pub fn draw(rng: &Rng, ttl: Duration, within: Duration, failsafe: bool) -> Vec<F
     };
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// One server that is alive and of no use, or only looks so, and nothing else.
+fn gray(rng: &Rng, ttl: Duration) -> Fault {
+    let what = *rng.pick(&[
+        What::StallDisk,
+        What::StopServer,
+        What::StopPostmaster,
+        What::FillDisk,
+        What::HangServer,
+        What::AwaitStandby,
+    ]);
+    let at = rng.part(ttl, 0, 150);
+    Fault { at, lasts: Duration::from_secs(3600), target: Target::Leader, what }
 }
 
 fn singly(rng: &Rng, ttl: Duration, within: Duration, count: u64) -> Vec<Fault> {

@@ -67,6 +67,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
         shortest_lease: Duration::from_secs(2),
         lag_bytes_max: 1_000,
         primary_start_timeout_seconds: 5,
+        stall_timeout_seconds: 1,
         use_pg_rewind: true,
         remove_diverged: false,
         remove_after_failed_rewind: false,

@@ -5,6 +5,7 @@ pub mod convergence;
 mod demoted_before_deadline;
 mod failsafe_promise_kept;
 mod fence_before_takeover;
+pub mod gray_failures;
 mod lease_before_promotion;
 mod no_process_after_deadline;
 mod nothing_destroyed_silently;
@@ -127,6 +128,11 @@ pub fn drops_slots(world: &World, node: usize, slots: &[String]) {
 /// Looked at in every step of time.
 pub fn at_every_step(world: &World) {
     hold(world, one_primary_answers::NAME, one_primary_answers::check(world));
+    for node in 0..world.hosts.len() {
+        let check = gray_failures::check_working(world, node);
+        hold(world, gray_failures::WORKING, check);
+    }
+    hold(world, gray_failures::IN_TIME, gray_failures::check_in_time(world));
     hold(world, rewinding_never_serves::NAME, rewinding_never_serves::check(world));
     hold(world, no_process_after_deadline::NAME, no_process_after_deadline::check(world));
 }

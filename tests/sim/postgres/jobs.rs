@@ -49,9 +49,17 @@ fn source_of(server: &SimServer, source: &Upstream) -> Result<Data, ServerError>
     }
     let pg = host.pg.borrow();
     match (pg.process, pg.data()) {
-        (Process::Primary { .. } | Process::Standby, Some(data)) if !pg.stalled => Ok(data.clone()),
+        (Process::Primary { .. } | Process::Standby, Some(data))
+            if !pg.stalled && pg.stopped.is_none() =>
+        {
+            Ok(data.clone())
+        }
         _ => Err(not_possible("the connection was refused")),
     }
+}
+
+fn has_space(server: &SimServer) -> Result<(), ServerError> {
+    if server.pg().full { Err(not_possible("No space left on device")) } else { Ok(()) }
 }
 
 /// Waits while the source goes on serving.
@@ -64,6 +72,7 @@ async fn transfer(
     for _ in 0..steps {
         sleep(takes / steps).await;
         server.disk().await;
+        has_space(server)?;
         source_of(server, source)?;
     }
     source_of(server, source)
@@ -112,6 +121,7 @@ pub async fn recover_alone(server: &SimServer) -> Result<(), ServerError> {
     server.disk().await;
     sleep(server.world.rng.millis(50, 300)).await;
     server.disk().await;
+    has_space(server)?;
     let mut pg = server.pg();
     if pg.process != Process::Off || pg.orphans.is_some() {
         return Err(not_possible("a server runs on the directory"));
@@ -209,7 +219,7 @@ pub fn begin_stop(server: &SimServer, mode: StopMode) {
     let process = server.pg().process;
     if mode == StopMode::Immediate {
         // Needs the disk before it does anything to anybody.
-        if !server.pg().stalled {
+        if !server.pg().stalled && server.pg().stopped.is_none() {
             kill_everything(&server.world, server.node);
         }
         return;

@@ -4,6 +4,7 @@
 mod facts;
 mod jobs;
 mod physics;
+mod probes;
 mod server;
 mod streaming;
 mod wal;
@@ -17,6 +18,7 @@ use pgbaton::values::{Lsn, Monotonic, SystemId, Term, Timeline};
 use tokio::sync::Notify;
 
 pub use physics::{crash_postmaster, kill_everything, pass_time};
+pub use probes::SimProbes;
 pub use server::SimServer;
 pub use wal::{At, Wal};
 
@@ -99,6 +101,15 @@ pub struct Receiver {
     pub received: Option<Lsn>,
 }
 
+/// Which processes of a server are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// All of them.
+    All,
+    /// The postmaster alone.
+    Postmaster,
+}
+
 /// One server.
 pub struct Pg {
     /// The data directory.
@@ -123,6 +134,16 @@ pub struct Pg {
     pub hung: bool,
     /// Whether a rewind of this server breaks off half-way.
     pub breaks_rewinds: bool,
+    /// Which of its processes are stopped.
+    pub stopped: Option<Stopped>,
+    /// Whether its disk is full.
+    pub full: bool,
+    /// How often it has said that it ends for want of space.
+    pub complaints: u64,
+    /// Whether its clients' commits wait for a standby.
+    pub awaits_standby: bool,
+    /// Since when it has been of no use, and until when it was.
+    pub useless: Option<(Duration, Duration)>,
     /// How much longer starts, stops and promotions take.
     pub slow: Duration,
     /// When everything is killed, by this node's clock.
@@ -148,6 +169,11 @@ impl Default for Pg {
             stalled: false,
             hung: false,
             breaks_rewinds: false,
+            stopped: None,
+            full: false,
+            complaints: 0,
+            awaits_standby: false,
+            useless: None,
             slow: Duration::ZERO,
             fence: None,
             exits: Rc::new(Notify::new()),
@@ -170,6 +196,11 @@ impl Pg {
             Content::Whole(data) => Some(data),
             Content::Empty | Content::Partial(..) => None,
         }
+    }
+
+    /// Whether none of its processes does anything.
+    pub fn is_frozen(&self) -> bool {
+        self.stopped == Some(Stopped::All)
     }
 
     /// Whether it accepts writes right now, and since which opening.

@@ -18,6 +18,8 @@ pub fn pass_time(world: &World, node: usize) {
         return;
     }
     fence(world, node);
+    note_use(world, node);
+    run_out_of_space(world, node);
     come_up(world, node);
     finish_promotion(world, node);
     finish_stop(world, node);
@@ -40,10 +42,43 @@ fn fence(world: &World, node: usize) {
     }
 }
 
+/// Whether the server is of any use to anybody.
+fn note_use(world: &World, node: usize) {
+    let now = world.now();
+    let mut pg = world.hosts[node].pg.borrow_mut();
+    if pg.stalled || pg.stopped.is_some() || pg.full {
+        let since = match pg.useless {
+            Some((since, until)) if now - until < Duration::from_millis(50) => since,
+            _ => now,
+        };
+        pg.useless = Some((since, now));
+    }
+}
+
+/// A primary on a full disk ends when it needs another segment; one that starts does not get there.
+fn run_out_of_space(world: &World, node: usize) {
+    let pg = world.hosts[node].pg.borrow();
+    let needs_space = match pg.process {
+        Process::Primary { .. } => !pg.is_frozen() && world.rng.chance(200),
+        Process::Starting { ready_at, as_primary } => as_primary && world.now() >= ready_at,
+        Process::Off | Process::Standby | Process::Stopping { .. } => false,
+    };
+    if !pg.full || pg.stalled || !needs_space {
+        return;
+    }
+    drop(pg);
+    world.note(node, "ends: no space is left", [0, 0]);
+    let fence = world.hosts[node].pg.borrow().fence;
+    kill_everything(world, node);
+    let mut pg = world.hosts[node].pg.borrow_mut();
+    pg.complaints += 1;
+    pg.fence = fence;
+}
+
 fn come_up(world: &World, node: usize) {
     let host = &world.hosts[node];
     let Process::Starting { ready_at, as_primary } = host.pg.borrow().process else { return };
-    if world.now() < ready_at || host.pg.borrow().stalled {
+    if world.now() < ready_at || host.pg.borrow().stalled || host.pg.borrow().is_frozen() {
         return;
     }
     if as_primary {
@@ -74,7 +109,8 @@ fn open(world: &World, node: usize) {
 fn finish_promotion(world: &World, node: usize) {
     let host = &world.hosts[node];
     let due = host.pg.borrow().promoted_at.is_some_and(|at| at <= world.now());
-    if !due || host.pg.borrow().stalled || host.pg.borrow().process != Process::Standby {
+    let stuck = host.pg.borrow().stalled || host.pg.borrow().stopped.is_some();
+    if !due || stuck || host.pg.borrow().process != Process::Standby {
         return;
     }
     // Everything that is on this disk is replayed first.
@@ -126,7 +162,7 @@ fn finish_stop(world: &World, node: usize) {
         return;
     };
     let now = world.now();
-    if now < not_before || host.pg.borrow().stalled {
+    if now < not_before || host.pg.borrow().stalled || host.pg.borrow().stopped.is_some() {
         return;
     }
     if was_primary && !checkpointed {
@@ -161,7 +197,7 @@ fn write(world: &World, node: usize) {
     let host = &world.hosts[node];
     let mut pg = host.pg.borrow_mut();
     let Some(opening) = pg.writes() else { return };
-    if pg.stalled || world.rng.chance(300) {
+    if pg.stalled || pg.is_frozen() || pg.awaits_standby || world.rng.chance(300) {
         return;
     }
     let orphaned = pg.process == Process::Off;
@@ -182,7 +218,7 @@ fn write(world: &World, node: usize) {
 
 fn replay(world: &World, node: usize) {
     let mut pg = world.hosts[node].pg.borrow_mut();
-    if pg.process != Process::Standby || pg.stalled {
+    if pg.process != Process::Standby || pg.stalled || pg.is_frozen() {
         return;
     }
     let step = pg.replay_step;
@@ -217,6 +253,7 @@ pub fn kill_everything(world: &World, node: usize) {
         return;
     }
     pg.process = Process::Off;
+    pg.stopped = None;
     pg.lingering = pg.stalled;
     pg.drop_receiver();
     pg.receiver.received = None;

@@ -63,7 +63,7 @@ impl SimServer {
 
     /// Waits while the disk does not answer.
     pub(super) async fn disk(&self) {
-        while self.pg().stalled {
+        while self.pg().stalled || self.pg().stopped.is_some() {
             sleep(POLL).await;
         }
     }
@@ -79,7 +79,8 @@ impl Server for SimServer {
         }
         let silent = {
             let pg = self.pg();
-            pg.stalled && pg.process == Process::Off || pg.hung && pg.process != Process::Off
+            pg.stalled && pg.process == Process::Off
+                || (pg.hung || pg.is_frozen()) && pg.process != Process::Off
         };
         if silent {
             sleep(within).await;
@@ -262,8 +263,10 @@ impl Server for SimServer {
 
     async fn checkpoint(&self, within: Duration) -> Result<(), ServerError> {
         sleep(self.world.rng.millis(10, 200)).await;
-        self.until("the checkpoint", within, |pg| (!pg.stalled && !pg.hung).then_some(Ok(())))
-            .await?;
+        self.until("the checkpoint", within, |pg| {
+            (!pg.stalled && !pg.hung && pg.stopped.is_none()).then_some(Ok(()))
+        })
+        .await?;
         let mut pg = self.pg();
         if !matches!(pg.process, Process::Primary { .. }) {
             return Err(ServerError::Ended("the connection was closed".to_owned()));

@@ -12,7 +12,7 @@ use crate::world::World;
 /// One step of a standby's receiver: takes in what arrived, asks for more.
 pub fn receive(world: &World, node: usize) {
     let pg = world.hosts[node].pg.borrow();
-    let (process, stalled) = (pg.process, pg.stalled);
+    let (process, stalled) = (pg.process, pg.stalled || pg.is_frozen() || pg.full);
     let upstream = pg.data().and_then(|data| data.upstream.as_ref());
     let from = upstream.and_then(|one| node_of(&one.host));
     let connected = pg.receiver.connected;
@@ -67,7 +67,8 @@ fn has_log_from(world: &World, node: usize, lsn: Lsn) -> bool {
 fn connect(world: &World, from: usize, to: usize, theirs: At) {
     let host = &world.hosts[to];
     let mine = host.pg.borrow().data().expect("a standby has data").at;
-    if world.now() < host.pg.borrow().receiver.retry_at {
+    let closed = world.hosts[from].pg.borrow().stopped.is_some();
+    if closed || world.now() < host.pg.borrow().receiver.retry_at {
         return;
     }
     let mut pg = host.pg.borrow_mut();

@@ -1,0 +1,86 @@
+//! A server that is alive and of no use is replaced in time, and one that is of use never is for that
+//! reason: two rules about the same thing.
+
+use std::time::Duration;
+
+use pgbaton::decide::{RESTART_LABEL, Stall};
+
+use super::Check;
+use crate::faults::What;
+use crate::sometimes::Sometimes;
+use crate::world::World;
+
+pub const WORKING: &str = "no_stall_failover_of_a_working_server";
+pub const IN_TIME: &str = "gray_failure_is_handed_over";
+
+/// How much more than `primary_stall_timeout` it may take.
+const MORE: Duration = Duration::from_secs(2);
+
+const STALLS: [Stall; 4] = [Stall::Disk, Stall::Postmaster, Stall::Sessions, Stall::Full];
+
+/// A gray failure of the leader with which nothing else goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone {
+    /// Whose.
+    pub node: usize,
+    /// When it has to be over.
+    pub due: Duration,
+    /// When it began.
+    pub since: Duration,
+}
+
+/// Whether a fault leaves a server alive and useless.
+pub fn is_gray(what: What) -> bool {
+    matches!(what, What::StallDisk | What::StopServer | What::StopPostmaster | What::FillDisk)
+}
+
+/// When a failure that begins now has to be over: nobody is replaced so soon after taking the lead.
+pub fn due(world: &World) -> Duration {
+    let timeout = Duration::from_secs(world.plan.stall_timeout_seconds);
+    let led_since = world.led_since.get();
+    (world.now() + timeout).max(led_since + timeout * 3) + MORE
+}
+
+/// Whoever gives its server up for a stall has one.
+pub fn check_working(world: &World, node: usize) -> Check {
+    let host = &world.hosts[node];
+    let status = host.life.borrow().published.as_ref().map(|published| published.get());
+    let Some(status) = status else { return Ok(()) };
+    let (label, since) = (status.decision.reason.label, status.decision.since);
+    let is_stall = STALLS.iter().any(|stall| stall.hand_over_label() == label);
+    if !is_stall && label != RESTART_LABEL || host.judged.replace(Some(since)) == Some(since) {
+        return Ok(());
+    }
+    world.sometimes(Sometimes::StallHandedOver);
+    let now = world.now();
+    let timeout = Duration::from_secs(world.plan.stall_timeout_seconds);
+    let least = if label == Stall::Full.hand_over_label() { Duration::ZERO } else { timeout / 2 };
+    let useless = host.pg.borrow().useless;
+    let is_useless = useless.is_some_and(|(since, until)| {
+        now - until < Duration::from_millis(300) && until - since >= least
+    });
+    if is_useless {
+        return Ok(());
+    }
+    Err(format!(
+        "{} says {}, and its server was well: {useless:?}",
+        host.name, status.decision.reason
+    ))
+}
+
+/// What has to be over by now is over.
+pub fn check_in_time(world: &World) -> Check {
+    let Some(alone) = world.alone.get() else { return Ok(()) };
+    let truth = world.truth.borrow();
+    let served = truth.last.is_some_and(|(at, opening)| {
+        at > alone.since && truth.openings[opening].node != alone.node
+    });
+    if served {
+        world.alone.set(None);
+    } else if world.now() > alone.due {
+        world.alone.set(None);
+        let (name, since) = (&world.hosts[alone.node].name, alone.since);
+        return Err(format!("{name} has been of no use since {since:?}, and nobody else serves"));
+    }
+    Ok(())
+}
