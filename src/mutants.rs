@@ -26,11 +26,21 @@ pub enum Mutant {
     DeadlineAnHourLate,
     /// A burnt timeline id is used again.
     BurntTimelineAgain,
+    /// More standbys may acknowledge before more of them have to be heard.
+    SyncNamesWidenedFirst,
+    /// Commits wait for nobody before the record leaves the lead to the leader alone.
+    SyncNamesEmptiedFirst,
+    /// Standbys are recorded as synchronous before they have caught up.
+    SyncPublishedEarly,
+    /// A race goes by positions alone, whatever the record of synchronous standbys says.
+    SyncRecordIgnored,
+    /// One voter fewer than needed is heard.
+    SyncVotesTooFew,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 11] = [
+    pub const ALL: [Mutant; 16] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -42,6 +52,11 @@ impl Mutant {
         Mutant::OwnerByName,
         Mutant::DeadlineAnHourLate,
         Mutant::BurntTimelineAgain,
+        Mutant::SyncNamesWidenedFirst,
+        Mutant::SyncNamesEmptiedFirst,
+        Mutant::SyncPublishedEarly,
+        Mutant::SyncRecordIgnored,
+        Mutant::SyncVotesTooFew,
     ];
 }
 

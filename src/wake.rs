@@ -16,6 +16,8 @@ pub enum Wake {
     Lease,
     /// The postmaster ended.
     ServerExited,
+    /// Somebody began or ceased to stream from the server.
+    Streams,
     /// A job ended.
     JobEnded,
     /// Somebody asked through REST.
@@ -36,6 +38,7 @@ impl Wake {
             Wake::Store => "store",
             Wake::Lease => "lease",
             Wake::ServerExited => "server_exited",
+            Wake::Streams => "streams",
             Wake::JobEnded => "job_ended",
             Wake::Request => "request",
             Wake::Signal => "signal",
@@ -45,11 +48,12 @@ impl Wake {
     }
 
     /// All of them.
-    pub const ALL: [Wake; 9] = [
+    pub const ALL: [Wake; 10] = [
         Wake::Start,
         Wake::Store,
         Wake::Lease,
         Wake::ServerExited,
+        Wake::Streams,
         Wake::JobEnded,
         Wake::Request,
         Wake::Signal,

@@ -10,6 +10,7 @@ mod ports;
 mod presence;
 mod promotion;
 mod records;
+mod synchronous;
 
 pub use context::{Context, Note};
 pub use effects::{EffectError, Telling, carry_out, chain};

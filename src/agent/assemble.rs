@@ -90,6 +90,10 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql) -> Settings 
         start_within: effective.pg_ctl_timeout,
         use_pg_rewind: effective.use_pg_rewind,
         use_slots: effective.use_slots,
+        remote_apply: effective
+            .parameters
+            .get("synchronous_commit")
+            .is_some_and(|level| level == "remote_apply"),
         remove_diverged: effective.remove_data_directory_on_diverged_timelines,
         remove_after_failed_rewind: effective.remove_data_directory_on_rewind_failure,
         dynamic: dynamic.clone(),
@@ -246,6 +250,7 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         job: None,
         copy: None,
         system_id: None,
+        admits: false,
         stopping: false,
     }
 }

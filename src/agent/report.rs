@@ -72,6 +72,7 @@ impl<P: Ports> Agent<P> {
             job: job.map(|job| (job.kind, job.since)),
             copy: self.copy,
             system_id: system_id(view),
+            admits: self.memory.sync.admits,
             stopping: self.memory.stop_asked,
         };
         self.inlets.published.set(status);

@@ -5,6 +5,7 @@ mod ballot;
 mod baton;
 mod lineage;
 mod member;
+mod quorum;
 mod request;
 mod server;
 
@@ -14,6 +15,7 @@ pub use ballot::{Ballot, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role};
+pub use quorum::{Step, SyncNames, Voters, next_step, on_promotion, resumed};
 pub use request::{Outcome, Request};
 pub use server::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,

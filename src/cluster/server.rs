@@ -1,6 +1,6 @@
 //! What a server was found doing, as plain data. How it was found out is `postgres`' business.
 
-use crate::cluster::Ancestor;
+use crate::cluster::{Ancestor, SyncNames};
 use crate::values::{Lsn, MemberName, SystemId, Timeline, WalPosition};
 
 /// What a look at the data directory, the process and (where it answers) the server found.
@@ -102,6 +102,8 @@ pub struct PrimaryFacts {
     pub downstreams: Vec<Downstream>,
     /// The names of its physical replication slots.
     pub slots: Vec<String>,
+    /// Whom its commits wait for; `None` where somebody else has set that.
+    pub sync_names: Option<SyncNames>,
 }
 
 /// One `pg_stat_replication` row.

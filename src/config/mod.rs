@@ -31,6 +31,7 @@ mod yaml;
 pub use address::{HostPort, InvalidHostPort};
 pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
+pub use guc::CLOSED_NAMES;
 pub use finding::{Finding, Severity};
 pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};

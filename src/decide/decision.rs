@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Lineage, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned};
+use crate::cluster::{
+    Lineage, Outcome, Refusal, StartAs, StopMode, SyncNames, SyncState, Upstream, Versioned,
+};
 use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term};
 
 use super::view::{JobKind, Unfinished};
@@ -161,6 +163,27 @@ pub enum Effect {
     RecoverAlone,
     /// Rewind the stopped directory against this member.
     Rewind(Upstream),
+    /// Write down, guarded, who may be promoted. Refused by the executor where anything could have been
+    /// acknowledged that they need not have.
+    RecordSync {
+        /// What to write.
+        state: SyncState,
+        /// The key's revision that this replaces.
+        over: Revision,
+        /// The names under which something may have been acknowledged.
+        possible: Vec<SyncNames>,
+    },
+    /// Remove that record, guarded: synchronous replication is off.
+    ForgetSync(Revision),
+    /// Have commits wait for these; with `None` for whom the user's own settings say.
+    SetSyncNames {
+        /// For whom.
+        names: Option<SyncNames>,
+        /// The names under which something may have been acknowledged so far.
+        possible: Vec<SyncNames>,
+        /// Whether more of them are waited for than before.
+        raises_count: bool,
+    },
     /// Checkpoint.
     Checkpoint,
     /// Have these slots, and not those.

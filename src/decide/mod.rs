@@ -10,9 +10,11 @@ mod gates;
 mod handover;
 mod leading;
 mod promotion;
+mod proof;
 mod rejoin;
 mod seat;
 mod stopping;
+mod synchronous;
 mod upkeep;
 mod upstream;
 mod view;
@@ -22,7 +24,7 @@ pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Reason};
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use view::{
-    Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
+    Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, SyncMemory, Unfinished, Vacancy, View,
 };
 
 use crate::cluster::State;

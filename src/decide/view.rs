@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{Ballot, Cluster, State};
+use crate::cluster::{Ballot, Cluster, State, SyncNames};
 use crate::config::Dynamic;
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
@@ -68,6 +68,8 @@ pub struct Settings {
     pub use_pg_rewind: bool,
     /// Whether members' slots are kept.
     pub use_slots: bool,
+    /// Whether a commit waits until standbys have replayed it (`synchronous_commit: remote_apply`).
+    pub remote_apply: bool,
     /// Whether a directory that cannot be rewound may be removed and copied anew.
     pub remove_diverged: bool,
     /// Whether a directory whose rewind failed may be removed and copied anew.
@@ -156,11 +158,29 @@ pub struct Memory {
     pub request_tried: Option<(Revision, String)>,
     /// Since when the local standby has stood where the cluster's history does not go.
     pub diverged_since: Option<Monotonic>,
+    /// What is known of whom commits wait for.
+    pub sync: SyncMemory,
     /// When the leader last wrote down its position for Patroni's readers, and which.
     pub status_written: Option<(Monotonic, Lsn)>,
     /// The store's revision after this agent's last write: before the view shows it, the view does
     /// not show what was written.
     pub wrote: Revision,
+}
+
+/// What an agent knows of whom the commits of its server wait for, since that server is a primary.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SyncMemory {
+    /// All names under which something may have been acknowledged that not enough members of those in
+    /// force are known to have; those told last at the end. Empty while nothing is known.
+    pub possible: Vec<SyncNames>,
+    /// Where the log ended when the last of them were in force everywhere; `None` before.
+    pub in_force_at: Option<Lsn>,
+    /// Whether enough of them have everything up to there.
+    pub caught_up: bool,
+    /// Since when no standby could be waited for.
+    pub lonely_since: Option<Monotonic>,
+    /// Whether clients are let in: enough standbys have what this primary began with.
+    pub admits: bool,
 }
 
 /// An effect that failed.

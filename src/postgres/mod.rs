@@ -22,6 +22,7 @@ mod server;
 mod server_log;
 mod spawner;
 mod standby;
+mod synchronous;
 mod watch;
 
 pub use callbacks::Event;

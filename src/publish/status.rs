@@ -54,6 +54,9 @@ pub struct Status {
     pub copy: Option<CopyProgress>,
     /// The identifier of the data, once there is any.
     pub system_id: Option<SystemId>,
+    /// Whether clients are let in: in synchronous mode not before enough standbys have what this primary
+    /// began with.
+    pub admits: bool,
     /// Whether the agent is stopping.
     pub stopping: bool,
 }
@@ -74,7 +77,7 @@ impl Status {
     /// deadline lies ahead.
     pub fn is_writable(&self, now: Monotonic) -> bool {
         let leads = self.lease.is_some_and(|(_, until)| !until.has_passed(now));
-        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping
+        leads && matches!(self.look.state, State::Primary(_)) && self.admits && !self.stopping
     }
 
     /// Whether this node holds the lease at `now`.

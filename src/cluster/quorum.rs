@@ -1,0 +1,207 @@
+//! The arithmetic of synchronous replication: whom a commit waits for, who may tell what was
+//! committed, and in which order the two may change.
+//!
+//! A commit is acknowledged by `k` members of `S`; a race listens to `r` members of `V`. Whoever is
+//! the best of those `r` has every acknowledged commit as long as the two always meet:
+//! `r + k >= |V u S| + 1`. Pure; how the two are written down is not known here.
+
+use std::collections::BTreeSet;
+
+use super::SyncState;
+use crate::mutants::{Mutant, planted};
+use crate::values::MemberName;
+
+/// Whom a commit of the primary waits for (`synchronous_standby_names`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncNames {
+    /// For nobody.
+    Nobody,
+    /// For somebody who never comes: nothing is acknowledged.
+    Closed,
+    /// For so many of these.
+    AnyOf {
+        /// How many; at least one, and not more than there are.
+        count: usize,
+        /// Which members.
+        of: BTreeSet<MemberName>,
+    },
+}
+
+/// Who tells what was acknowledged, when the leader itself is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voters {
+    /// So many of them have to be heard.
+    pub need: usize,
+    /// Which members. Of none at all nothing can be heard: only the leader may lead on.
+    pub of: BTreeSet<MemberName>,
+}
+
+/// The next step from what is so to what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write these voters down first.
+    Record(Voters),
+    /// Have commits wait for these.
+    Set(SyncNames),
+    /// Nothing before enough of them have everything that was acknowledged under earlier names.
+    AwaitCaughtUp,
+    /// All is as it is wanted.
+    Settled,
+}
+
+impl SyncNames {
+    /// So many of these; nobody where that comes to none.
+    pub fn any_of(count: usize, of: BTreeSet<MemberName>) -> Self {
+        match count.min(of.len()) {
+            0 => SyncNames::Nobody,
+            count => SyncNames::AnyOf { count, of },
+        }
+    }
+
+    /// Those that are waited for.
+    pub fn members(&self) -> impl Iterator<Item = &MemberName> {
+        let of = match self {
+            SyncNames::Nobody | SyncNames::Closed => None,
+            SyncNames::AnyOf { of, .. } => Some(of),
+        };
+        of.into_iter().flatten()
+    }
+
+    /// Whether every member that is named has to have a commit.
+    fn takes_all(&self) -> bool {
+        matches!(self, SyncNames::AnyOf { count, of } if *count == of.len())
+    }
+}
+
+impl Voters {
+    /// Nobody but the leader may lead on.
+    pub fn leader_only() -> Self {
+        Self { need: 1, of: BTreeSet::new() }
+    }
+
+    /// What a record says. Patroni's number leaves the candidate itself out.
+    pub fn recorded(state: &SyncState) -> Self {
+        Self { need: state.quorum as usize + 1, of: state.standbys.iter().cloned().collect() }
+    }
+
+    /// The record that says this.
+    pub fn to_state(&self, leader: &MemberName) -> SyncState {
+        let quorum = if self.of.is_empty() { 0 } else { self.need.saturating_sub(1) };
+        SyncState {
+            leader: Some(leader.clone()),
+            standbys: self.of.iter().cloned().collect(),
+            quorum: u32::try_from(quorum).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The fewest that have to be heard once enough of `names` have everything.
+    pub fn fewest_for(names: &SyncNames) -> Self {
+        match names {
+            SyncNames::Nobody | SyncNames::Closed => Self::leader_only(),
+            SyncNames::AnyOf { count, of } => Self { need: of.len() + 1 - count, of: of.clone() },
+        }
+    }
+
+    /// Voters that find what was acknowledged under any of these names.
+    ///
+    /// Where all members of each are waited for, those that all have in common are enough, and one of
+    /// them: Patroni's agents read the record so in their plain mode.
+    fn for_all_of<'a>(names: impl Iterator<Item = &'a SyncNames> + Clone) -> Self {
+        let mut acknowledging = names.filter(|one| **one != SyncNames::Closed).peekable();
+        if acknowledging.peek().is_none() {
+            return Self::leader_only();
+        }
+        let sets = acknowledging.clone().map(|one| one.members().cloned().collect());
+        if acknowledging.clone().all(SyncNames::takes_all) {
+            let common = sets.reduce(|a: BTreeSet<_>, b| a.intersection(&b).cloned().collect());
+            return Self { need: 1, of: common.unwrap_or_default() };
+        }
+        let fewest = acknowledging.map(|one| match one {
+            SyncNames::Nobody | SyncNames::Closed => 0,
+            SyncNames::AnyOf { count, .. } => *count,
+        });
+        match fewest.min() {
+            None | Some(0) => Self::leader_only(),
+            Some(count) => {
+                let of: BTreeSet<MemberName> = sets.flatten().collect();
+                Self { need: of.len() + 1 - count, of }
+            }
+        }
+    }
+
+    /// The rule: every acknowledgement under `names` is heard of by whoever hears enough voters.
+    pub fn hears(&self, names: &SyncNames) -> bool {
+        if self.of.is_empty() {
+            return true;
+        }
+        match names {
+            SyncNames::Nobody => false,
+            SyncNames::Closed => true,
+            SyncNames::AnyOf { count, of } => self.need + count > self.of.union(of).count(),
+        }
+    }
+}
+
+/// The next step. `possible` are all names under which something may have been acknowledged that not
+/// enough members of those in force are known to have; the last of them are those in force.
+pub fn next_step(
+    possible: &[SyncNames],
+    recorded: &Voters,
+    wanted: &SyncNames,
+    caught_up: bool,
+) -> Step {
+    if possible.last() != Some(wanted) {
+        let wrong_way = planted(Mutant::SyncNamesWidenedFirst) && *wanted != SyncNames::Nobody
+            || planted(Mutant::SyncNamesEmptiedFirst) && *wanted == SyncNames::Nobody;
+        if recorded.hears(wanted) || wrong_way {
+            return Step::Set(wanted.clone());
+        }
+        return Step::Record(Voters::for_all_of(possible.iter().chain([wanted])));
+    }
+    let fewest = Voters::fewest_for(wanted);
+    if *wanted == SyncNames::Closed || *recorded == fewest {
+        return Step::Settled;
+    }
+    if caught_up || fewest.of.is_empty() || planted(Mutant::SyncPublishedEarly) {
+        return Step::Record(fewest);
+    }
+    Step::AwaitCaughtUp
+}
+
+/// The names under which something may have been acknowledged, by whoever finds `effective` in force and
+/// does not know what was before. What the record then does not already leave to them is the leader's
+/// alone until they have caught up.
+///
+/// # Errors
+/// With the step that has to go first.
+pub fn resumed(effective: &SyncNames, recorded: &Voters) -> Result<Vec<SyncNames>, Step> {
+    if recorded.of.is_empty() || *recorded == Voters::fewest_for(effective) {
+        return Ok(vec![effective.clone()]);
+    }
+    Err(Step::Record(Voters::leader_only()))
+}
+
+/// What `me` records before it is promoted, having every acknowledged commit, and whom its commits
+/// then wait for. The leader before it has everything too, and becomes a voter in its place.
+pub fn on_promotion(
+    recorded: &Voters,
+    leader: &MemberName,
+    me: &MemberName,
+) -> (Voters, SyncNames) {
+    let mut voters = recorded.clone();
+    if leader != me {
+        voters.of.insert(leader.clone());
+        voters.of.remove(me);
+    }
+    if recorded.of.is_empty() || voters.need > voters.of.len() {
+        // Nobody else was ever waited for.
+        voters = Voters::leader_only();
+    }
+    let count = (voters.of.len() + 1).saturating_sub(voters.need);
+    let names = SyncNames::any_of(count, voters.of.clone());
+    (voters, names)
+}
+
+#[cfg(test)]
+#[path = "quorum_tests.rs"]
+mod tests;
