@@ -26,6 +26,10 @@ pub enum Note {
     /// Commits are being told to wait for the last of these; anything before may have been acknowledged
     /// under any of them.
     NamesTold(Vec<SyncNames>),
+    /// The record of synchronous standbys is being written over this revision.
+    SyncWrite(Revision),
+    /// That was answered.
+    SyncWritten,
     /// They do, and everything up to there was acknowledged by them or by earlier names.
     NamesInForce(SyncNames, Lsn),
     /// The user's own names count again.

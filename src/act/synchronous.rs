@@ -47,7 +47,12 @@ async fn write<P: Ports>(
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
     let mut txn = txns::guarded(&guard, vec![op]);
     txn.compares.push(Compare::ModRevision(keys::SYNC.to_owned(), over));
-    let reply = context.store.commit(txn, context.settings().times.one_try).await?;
+    context.note(Note::SyncWrite(over));
+    let result = context.store.commit(txn, context.settings().times.one_try).await;
+    if result.as_ref().map_or_else(|error| !error.is_ambiguous(), |_| true) {
+        context.note(Note::SyncWritten);
+    }
+    let reply = result?;
     if !reply.succeeded {
         return Err(EffectError::Conflict("the record of synchronous standbys"));
     }

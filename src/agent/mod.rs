@@ -273,6 +273,8 @@ impl<P: Ports> Agent<P> {
                 }
                 Note::NamesTold(possible) => self.memory.sync.told(possible),
                 Note::NamesInForce(names, at) => self.memory.sync.is_in_force(&names, at),
+                Note::SyncWrite(over) => self.memory.sync_write = Some(over),
+                Note::SyncWritten => self.memory.sync_write = None,
                 Note::NamesLeft => self.memory.sync.told(Vec::new()),
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),

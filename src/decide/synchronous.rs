@@ -46,6 +46,10 @@ pub fn next(view: &View, facts: &PrimaryFacts) -> Next {
         ]);
     };
     let recorded = Voters::recorded(&state);
+    if write_is_open(view) {
+        let again = write_down(view, &recorded, Vec::new());
+        return act(view, "lead: write the record of synchronous standbys again", vec![again]);
+    }
     match possible(view, facts, &recorded) {
         Ok(possible) => step_on(view, facts, &recorded, possible),
         Err(step) => carry_out(view, step, Vec::new()),
@@ -158,6 +162,12 @@ fn write_down(view: &View, voters: &Voters, possible: Vec<SyncNames>) -> Effect 
     Effect::RecordSync { state: voters.to_state(&view.me.name), over: revision(view), possible }
 }
 
+/// Whether a change of the record that was not answered may still be applied. The same record, written
+/// once more, has a later revision: then it cannot.
+fn write_is_open(view: &View) -> bool {
+    view.memory.sync_write.is_some_and(|over| over == revision(view))
+}
+
 fn revision(view: &View) -> Revision {
     view.cluster().sync.as_ref().map_or(Revision::ABSENT, |sync| sync.revision)
 }
@@ -187,7 +197,7 @@ pub fn before_promotion(view: &View) -> Vec<Effect> {
             let recorded = SyncState { leader: None, standbys, quorum };
             let (voters, names) = on_promotion(&Voters::recorded(&recorded), &leader, me);
             let mut effects = Vec::new();
-            if leader != *me {
+            if leader != *me || write_is_open(view) {
                 effects.push(write_down(view, &voters, vec![names.clone()]));
             }
             effects.push(set(closed_if_strict(names)));

@@ -160,6 +160,9 @@ pub struct Memory {
     pub diverged_since: Option<Monotonic>,
     /// What is known of whom commits wait for.
     pub sync: SyncMemory,
+    /// The revision over which a change of the record of synchronous standbys was sent that was not
+    /// answered: as long as the record has that revision, it may still be applied.
+    pub sync_write: Option<Revision>,
     /// When the leader last wrote down its position for Patroni's readers, and which.
     pub status_written: Option<(Monotonic, Lsn)>,
     /// The store's revision after this agent's last write: before the view shows it, the view does

@@ -22,6 +22,11 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OwnerByName => 3_000,
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
+        Mutant::SyncNamesWidenedFirst => 500,
+        Mutant::SyncNamesEmptiedFirst => 500,
+        Mutant::SyncPublishedEarly => 3_000,
+        Mutant::SyncRecordIgnored => 3_000,
+        Mutant::SyncVotesTooFew => 3_000,
     }
 }
 

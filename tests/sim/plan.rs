@@ -26,6 +26,8 @@ pub struct Plan {
     pub remove_diverged: bool,
     /// Whether a directory may be removed after a failed rewind.
     pub remove_after_failed_rewind: bool,
+    /// Synchronous replication, as the cluster's configuration says it.
+    pub sync: SyncPlan,
     /// One tag of each node, where it has one.
     pub tags: Vec<Option<(&'static str, Value)>>,
     /// Whether faults begin with the world, not only when it serves.
@@ -54,11 +56,40 @@ impl Plan {
             use_pg_rewind,
             remove_diverged: rng.chance(300),
             remove_after_failed_rewind: rng.chance(300),
+            sync: SyncPlan::default(),
             tags,
             faults_from_the_start: rng.chance(120),
             faulty_for,
             faults: draw(rng, ttl, faulty_for),
         }
+    }
+}
+
+/// Synchronous replication.
+#[derive(Clone, Debug, Default)]
+pub struct SyncPlan {
+    /// `synchronous_mode`.
+    pub mode: Value,
+    /// `synchronous_mode_strict`.
+    pub strict: bool,
+    /// `synchronous_node_count`.
+    pub count: u64,
+}
+
+impl SyncPlan {
+    /// Draws it, from chance of its own.
+    pub fn draw(rng: &Rng) -> Self {
+        let mode = match rng.below(10) {
+            0..=3 => Value::Bool(false),
+            4..=6 => Value::Bool(true),
+            _ => Value::from("quorum"),
+        };
+        Self { mode, strict: rng.chance(300), count: *rng.pick(&[1, 1, 1, 2]) }
+    }
+
+    /// Whether it is on.
+    pub fn is_on(&self) -> bool {
+        !matches!(self.mode, Value::Null | Value::Bool(false))
     }
 }
 

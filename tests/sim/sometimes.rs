@@ -47,11 +47,15 @@ pub enum Sometimes {
     HolderSeenAlive,
     /// Backends went on acknowledging after their postmaster was gone.
     OrphansWrote,
+    /// A commit was acknowledged in synchronous mode by a leader of the third term or a later one.
+    SyncCommitInLaterTerm,
+    /// The set of synchronous standbys was changed.
+    SyncSetChanged,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 21] = [
+    pub const ALL: [Sometimes; 23] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -73,6 +77,8 @@ impl Sometimes {
         Sometimes::RequestRefused,
         Sometimes::HolderSeenAlive,
         Sometimes::OrphansWrote,
+        Sometimes::SyncCommitInLaterTerm,
+        Sometimes::SyncSetChanged,
     ];
 }
 

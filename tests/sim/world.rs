@@ -141,6 +141,9 @@ impl World {
                 invariants::written(self, author, txn, guard.as_ref());
                 let before = self.truth.borrow().baton.as_ref().map(|baton| baton.term);
                 self.truth.borrow_mut().applied(author, txn, now);
+                if writes(keys::SYNC) {
+                    self.sometimes(Sometimes::SyncSetChanged);
+                }
                 if writes(keys::BATON) {
                     invariants::baton_changed(self, before);
                 }

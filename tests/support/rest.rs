@@ -218,6 +218,7 @@ fn base(state: State) -> Status {
         job: None,
         copy: None,
         system_id: Some(SystemId(7_476_500_000_000_000_001)),
+        admits: true,
         stopping: false,
     }
 }
@@ -241,6 +242,7 @@ pub fn primary() -> Status {
         ancestors: Vec::new(),
         downstreams: Vec::new(),
         slots: Vec::new(),
+        sync_names: Some(pgbaton::cluster::SyncNames::Nobody),
     };
     let deadline = LeaseTimes::for_ttl(TTL).deadline(NOW);
     let status = Status { role: Role::Primary, ..base(State::Primary(facts)) };

@@ -8,7 +8,7 @@ use super::super::{Job, JobKind, Me, Seat, Settings, Unfinished, View};
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
     Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver, Refusal,
-    Request, Role, StandbyFacts, State, Versioned, Vote,
+    Request, Role, StandbyFacts, State, SyncNames, Versioned, Vote,
 };
 use crate::config::Dynamic;
 use crate::values::{
@@ -107,6 +107,7 @@ pub fn view(name: &str) -> View {
             start_within: Duration::from_secs(60),
             use_pg_rewind: true,
             use_slots: true,
+            remote_apply: false,
             remove_diverged: false,
             remove_after_failed_rewind: false,
         }),
@@ -250,6 +251,7 @@ impl View {
             ancestors: Vec::new(),
             downstreams: Vec::new(),
             slots: Vec::new(),
+        sync_names: Some(SyncNames::Nobody),
         }))
     }
 

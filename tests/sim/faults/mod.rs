@@ -94,6 +94,8 @@ pub enum What {
     Failover,
     /// Somebody changes the `ttl` of the cluster.
     ChangeTtl,
+    /// Somebody changes the settings of synchronous replication.
+    ChangeSync,
     /// Somebody makes the `ttl` as short as it can be.
     ShortestTtl,
 }
@@ -141,6 +143,20 @@ pub fn draw(rng: &Rng, ttl: Duration, within: Duration) -> Vec<Fault> {
     };
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// Some worlds have their synchronous mode changed under way.
+pub fn draw_changes_of_sync(rng: &Rng, plan: &mut crate::plan::Plan) {
+    if !rng.chance(300) {
+        return;
+    }
+    for _ in 0..rng.between(1, 3) {
+        let at = rng.part(plan.faulty_for, 0, 90);
+        let lasts = rng.part(plan.ttl, 10, 20);
+        let fault = Fault { at, lasts, target: Target::Any, what: What::ChangeSync };
+        plan.faults.push(fault);
+    }
+    plan.faults.sort_by_key(|fault| fault.at);
 }
 
 fn singly(rng: &Rng, ttl: Duration, within: Duration, count: u64) -> Vec<Fault> {

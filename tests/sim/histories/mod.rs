@@ -68,6 +68,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
         use_pg_rewind: true,
         remove_diverged: false,
         remove_after_failed_rewind: false,
+        sync: Default::default(),
         tags: vec![None, None, None],
         faults_from_the_start: false,
         faulty_for: Duration::from_secs(8),

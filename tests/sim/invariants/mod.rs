@@ -4,11 +4,13 @@ mod async_loss_within_bound;
 pub mod convergence;
 mod demoted_before_deadline;
 mod lease_before_promotion;
+mod no_acknowledged_commit_lost;
 mod one_primary_answers;
 mod one_writer;
 mod promise_is_kept;
 mod race_after_silence;
 mod rewinding_never_serves;
+mod sync_names_inside_postgres;
 mod term_guarded_writes;
 mod terms_rise;
 
@@ -44,7 +46,12 @@ pub fn opens(world: &World, node: usize) {
 
 /// A server accepts writes from now on; returns the number of the opening.
 pub fn opened(world: &World, node: usize, at: At) -> usize {
-    hold(world, async_loss_within_bound::NAME, async_loss_within_bound::check(world, node, at));
+    if world.truth.borrow().sync.is_some() {
+        let check = no_acknowledged_commit_lost::check(world, node, at);
+        hold(world, no_acknowledged_commit_lost::NAME, check);
+    } else {
+        hold(world, async_loss_within_bound::NAME, async_loss_within_bound::check(world, node, at));
+    }
     let mut truth = world.truth.borrow_mut();
     let before = truth.openings.last().map(|opening| opening.node);
     let began = truth.began;
@@ -68,6 +75,12 @@ pub fn acknowledged(world: &World, node: usize, opening: usize, at: At) {
     let now = world.now();
     let mut truth = world.truth.borrow_mut();
     truth.acknowledged = Some(at);
+    if truth.sync.is_some() {
+        truth.sync_acknowledged = Some(at);
+        if truth.baton.as_ref().is_some_and(|baton| baton.term >= Term(3)) {
+            world.sometimes(Sometimes::SyncCommitInLaterTerm);
+        }
+    }
     truth.last = Some((now, opening));
 }
 
@@ -96,6 +109,7 @@ pub fn baton_changed(world: &World, before: Option<Term>) {
 /// Looked at in every step of time.
 pub fn at_every_step(world: &World) {
     hold(world, one_primary_answers::NAME, one_primary_answers::check(world));
+    hold(world, sync_names_inside_postgres::NAME, sync_names_inside_postgres::check(world));
     hold(world, rewinding_never_serves::NAME, rewinding_never_serves::check(world));
 }
 

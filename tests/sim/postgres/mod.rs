@@ -6,6 +6,7 @@ mod jobs;
 mod physics;
 mod server;
 mod streaming;
+mod synchronous;
 mod wal;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 
 pub use physics::{crash_postmaster, kill_everything, pass_time};
 pub use server::SimServer;
+pub use synchronous::Synchronous;
 pub use wal::{At, Wal};
 
 /// What is in the data directory.
@@ -121,6 +123,8 @@ pub struct Pg {
     pub hung: bool,
     /// How much longer starts, stops and promotions take.
     pub slow: Duration,
+    /// Whom its commits wait for.
+    pub sync: Synchronous,
     /// When everything is killed, by this node's clock.
     pub fence: Option<Monotonic>,
     /// Told when the postmaster ends.
@@ -144,6 +148,7 @@ impl Default for Pg {
             stalled: false,
             hung: false,
             slow: Duration::ZERO,
+            sync: Synchronous::default(),
             fence: None,
             exits: Rc::new(Notify::new()),
         }
