@@ -19,9 +19,8 @@ pub async fn record<P: Ports>(
     possible: &[SyncNames],
 ) -> Result<(), EffectError> {
     let voters = Voters::recorded(state);
-    if let Some(names) = possible.iter().find(|names| !voters.hears(names))
-        && !breaks_the_rule_on_purpose()
-    {
+    let names = SyncNames::mixed(possible);
+    if !voters.hears(&names) && !breaks_the_rule_on_purpose() {
         let why = format!("{voters:?} would not hear of every commit acknowledged by {names:?}");
         return Err(EffectError::Refused(why));
     }

@@ -67,6 +67,25 @@ impl SyncNames {
         of.into_iter().flatten()
     }
 
+    /// What may acknowledge while the names change from one of these to another: whom a commit may wait
+    /// for is in shared memory, put there by each walsender for itself; for how many, each goes by what
+    /// it has read itself. So the smallest number goes with all members.
+    pub fn mixed(names: &[SyncNames]) -> Self {
+        let mut all = BTreeSet::new();
+        let mut fewest = None;
+        for one in names {
+            match one {
+                SyncNames::Nobody => return SyncNames::Nobody,
+                SyncNames::Closed => {}
+                SyncNames::AnyOf { count, of } => {
+                    all.extend(of.iter().cloned());
+                    fewest = Some(fewest.map_or(*count, |fewest: usize| fewest.min(*count)));
+                }
+            }
+        }
+        fewest.map_or(SyncNames::Closed, |count| SyncNames::AnyOf { count, of: all })
+    }
+
     /// Whether every member that is named has to have a commit.
     fn takes_all(&self) -> bool {
         matches!(self, SyncNames::AnyOf { count, of } if *count == of.len())
@@ -102,31 +121,15 @@ impl Voters {
         }
     }
 
-    /// Voters that find what was acknowledged under any of these names.
+    /// Voters that hear of what is acknowledged while the names change from one of these to another.
     ///
-    /// Where all members of each are waited for, those that all have in common are enough, and one of
-    /// them: Patroni's agents read the record so in their plain mode.
-    fn for_all_of<'a>(names: impl Iterator<Item = &'a SyncNames> + Clone) -> Self {
-        let mut acknowledging = names.filter(|one| **one != SyncNames::Closed).peekable();
-        if acknowledging.peek().is_none() {
+    /// Where all members of each are waited for, Patroni's agents read the record so that any one voter
+    /// is enough; of voters that change, none is.
+    fn between(names: &[SyncNames]) -> Self {
+        if names.iter().all(SyncNames::takes_all) {
             return Self::leader_only();
         }
-        let sets = acknowledging.clone().map(|one| one.members().cloned().collect());
-        if acknowledging.clone().all(SyncNames::takes_all) {
-            let common = sets.reduce(|a: BTreeSet<_>, b| a.intersection(&b).cloned().collect());
-            return Self { need: 1, of: common.unwrap_or_default() };
-        }
-        let fewest = acknowledging.map(|one| match one {
-            SyncNames::Nobody | SyncNames::Closed => 0,
-            SyncNames::AnyOf { count, .. } => *count,
-        });
-        match fewest.min() {
-            None | Some(0) => Self::leader_only(),
-            Some(count) => {
-                let of: BTreeSet<MemberName> = sets.flatten().collect();
-                Self { need: of.len() + 1 - count, of }
-            }
-        }
+        Self::fewest_for(&SyncNames::mixed(names))
     }
 
     /// The rule: every acknowledgement under `names` is heard of by whoever hears enough voters.
@@ -142,8 +145,9 @@ impl Voters {
     }
 }
 
-/// The next step. `possible` are all names under which something may have been acknowledged that not
-/// enough members of those in force are known to have; the last of them are those in force.
+/// The next step. `possible` are all names that some process may go by, or under which something may have
+/// been acknowledged that not enough members of those in force are known to have; the last of them are
+/// those told last.
 pub fn next_step(
     possible: &[SyncNames],
     recorded: &Voters,
@@ -153,10 +157,11 @@ pub fn next_step(
     if possible.last() != Some(wanted) {
         let wrong_way = planted(Mutant::SyncNamesWidenedFirst) && *wanted != SyncNames::Nobody
             || planted(Mutant::SyncNamesEmptiedFirst) && *wanted == SyncNames::Nobody;
-        if recorded.hears(wanted) || wrong_way {
+        let with: Vec<SyncNames> = possible.iter().chain([wanted]).cloned().collect();
+        if recorded.hears(&SyncNames::mixed(&with)) || wrong_way {
             return Step::Set(wanted.clone());
         }
-        return Step::Record(Voters::for_all_of(possible.iter().chain([wanted])));
+        return Step::Record(Voters::between(&with));
     }
     let fewest = Voters::fewest_for(wanted);
     if *wanted == SyncNames::Closed || *recorded == fewest {

@@ -111,7 +111,8 @@ pub(super) fn merge(node: &NodeConfig, shared: &SharedSettings, refused: &mut Re
 
 /// What a server waits for that was not told otherwise, while the agents manage synchronous replication:
 /// somebody who never comes. No member has this name.
-pub const CLOSED_NAMES: &str = "1 (\"pgbaton: no synchronous standby yet\")";
+/// The number is never reached either, whoever else a walsender may still count.
+pub const CLOSED_NAMES: &str = "1000000 (\"pgbaton: no synchronous standby yet\")";
 
 /// Takes over what synchronous replication needs of the server. One that restarts itself after a crash
 /// would let clients in before its standbys have what it had.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::configuration::{self, quoted_name};
+use super::connection::Session;
 use super::files::{self, blocking};
 use super::lifecycle::POLL;
 use super::port::ServerError;
@@ -14,6 +15,9 @@ use crate::values::{Lsn, MemberName};
 
 /// The setting.
 pub(super) const SETTING: &str = "synchronous_standby_names";
+
+/// How long a postmaster may take to read its files anew.
+const TO_READ_THE_FILES: Duration = Duration::from_secs(3);
 
 /// How often a primary looks for a change among who streams from it.
 const LOOK_FOR_CHANGES: Duration = Duration::from_millis(100);
@@ -107,15 +111,7 @@ impl LocalServer {
         };
         let wanted = text(names);
         // A session that was begun after the postmaster read the file: all others were told then.
-        let session = loop {
-            let session = self.session(what).await?;
-            let shown = session.client.query_one("SELECT current_setting($1)", &[&SETTING]).await;
-            let shown = shown.map_err(|source| ServerError::Query { what, source })?;
-            if shown.get::<_, &str>(0) == wanted {
-                break session;
-            }
-            tokio::time::sleep(POLL).await;
-        };
+        let session = self.session_that_sees(&wanted).await?;
         if !self.commits_wait() {
             // Whether commits wait at all is the checkpointer's to say: it has read the file when it
             // has carried this out.
@@ -135,6 +131,29 @@ impl LocalServer {
             tokio::time::sleep(POLL).await;
         }
         self.flushed().await
+    }
+
+    async fn session_that_sees(&self, wanted: &str) -> Result<Session, ServerError> {
+        let what = "the synchronous standbys";
+        let mut shown = String::new();
+        let seen = async {
+            loop {
+                let session = self.session(what).await?;
+                let row = session.client.query_one("SELECT current_setting($1)", &[&SETTING]).await;
+                shown = row.map_err(|source| ServerError::Query { what, source })?.get(0);
+                if shown == wanted {
+                    return Ok(session);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        match tokio::time::timeout(TO_READ_THE_FILES, seen).await {
+            Ok(seen) => seen,
+            Err(_) => Err(ServerError::NotPossible(format!(
+                "synchronous_standby_names is {shown:?} and not {wanted:?} as its file says: somebody \
+                 has set it by hand; ALTER SYSTEM RESET synchronous_standby_names, and reload"
+            ))),
+        }
     }
 
     /// Where the log of a primary ends now.
