@@ -173,14 +173,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         }
         Effect::RecoverAlone => Ok(context.server.recover_alone().await?),
         Effect::Rewind(source) => Ok(context.server.rewind(source).await?),
-        Effect::RecordSync { state, over, possible } => {
-            synchronous::record(context, state, *over, possible).await
-        }
-        Effect::ForgetSync(over) => synchronous::forget(context, *over).await,
-        Effect::SetSyncNames { names: Some(names), possible, raises_count } => {
-            synchronous::set_names(context, names, possible, *raises_count).await
-        }
-        Effect::SetSyncNames { names: None, .. } => synchronous::leave_names(context).await,
+        Effect::Sync(change) => synchronous::change(context, change).await,
         Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
         Effect::ArrangeSlots { wanted, unwanted } => {
             Ok(context.server.arrange_slots(wanted, unwanted).await?)
@@ -234,9 +227,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::CopyFrom(_) => "copy",
         Effect::RecoverAlone => "recover alone",
         Effect::Rewind(_) => "rewind",
-        Effect::RecordSync { .. } => "record the synchronous standbys",
-        Effect::ForgetSync(_) => "forget the synchronous standbys",
-        Effect::SetSyncNames { .. } => "set the synchronous standbys",
+        Effect::Sync(change) => synchronous::name(change),
         Effect::Checkpoint => "checkpoint",
         Effect::ArrangeSlots { .. } => "arrange slots",
         Effect::WriteStatus(_) => "write status",

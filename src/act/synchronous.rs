@@ -6,13 +6,41 @@ use super::lease::LeaseError;
 use super::ports::Ports;
 use crate::cluster::{SyncNames, SyncState, Voters};
 use crate::dcs::{Compare, Op, Store, codec, keys, txns};
+use crate::decide::SyncChange;
 use crate::mutants::{Mutant, planted};
 use crate::postgres::Server;
 use crate::values::Revision;
 
+/// Carries one change out.
+pub async fn change<P: Ports>(
+    context: &Context<P>,
+    change: &SyncChange,
+) -> Result<(), EffectError> {
+    match change {
+        SyncChange::Record { state, over, possible } => {
+            record(context, state, *over, possible).await
+        }
+        SyncChange::Forget(over) => forget(context, *over).await,
+        SyncChange::SetNames { names, possible, raises_count } => {
+            set_names(context, names, possible, *raises_count).await
+        }
+        SyncChange::LeaveNames => leave_names(context).await,
+    }
+}
+
+/// The change's name, for the log.
+pub fn name(change: &SyncChange) -> &'static str {
+    match change {
+        SyncChange::Record { .. } => "record the synchronous standbys",
+        SyncChange::Forget(_) => "forget the synchronous standbys",
+        SyncChange::SetNames { .. } => "set the synchronous standbys",
+        SyncChange::LeaveNames => "leave the synchronous standbys to the user",
+    }
+}
+
 /// Writes the record over the one that was read at `over`. The rule is checked once more, here, against
 /// all under which anything may have been acknowledged.
-pub async fn record<P: Ports>(
+async fn record<P: Ports>(
     context: &Context<P>,
     state: &SyncState,
     over: Revision,
@@ -34,15 +62,11 @@ fn breaks_the_rule_on_purpose() -> bool {
 }
 
 /// Removes the record.
-pub async fn forget<P: Ports>(context: &Context<P>, over: Revision) -> Result<(), EffectError> {
+async fn forget<P: Ports>(context: &Context<P>, over: Revision) -> Result<(), EffectError> {
     write(context, Op::Delete(keys::SYNC.to_owned()), over).await
 }
 
-async fn write<P: Ports>(
-    context: &Context<P>,
-    op: Op,
-    over: Revision,
-) -> Result<(), EffectError> {
+async fn write<P: Ports>(context: &Context<P>, op: Op, over: Revision) -> Result<(), EffectError> {
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
     let mut txn = txns::guarded(&guard, vec![op]);
     txn.compares.push(Compare::ModRevision(keys::SYNC.to_owned(), over));
@@ -60,7 +84,7 @@ async fn write<P: Ports>(
 }
 
 /// Has commits wait for these.
-pub async fn set_names<P: Ports>(
+async fn set_names<P: Ports>(
     context: &Context<P>,
     names: &SyncNames,
     possible: &[SyncNames],
@@ -75,7 +99,7 @@ pub async fn set_names<P: Ports>(
 }
 
 /// Has commits wait for whom the user's own settings say.
-pub async fn leave_names<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+async fn leave_names<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     let within = context.settings().dynamic.retry_timeout;
     context.server.set_sync_names(None, false, within).await?;
     context.note(Note::NamesLeft);

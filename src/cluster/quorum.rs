@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 
 use super::SyncState;
-use crate::mutants::{Mutant, planted};
 use crate::values::MemberName;
 
 /// Whom a commit of the primary waits for (`synchronous_standby_names`).
@@ -155,10 +154,8 @@ pub fn next_step(
     caught_up: bool,
 ) -> Step {
     if possible.last() != Some(wanted) {
-        let wrong_way = planted(Mutant::SyncNamesWidenedFirst) && *wanted != SyncNames::Nobody
-            || planted(Mutant::SyncNamesEmptiedFirst) && *wanted == SyncNames::Nobody;
         let with: Vec<SyncNames> = possible.iter().chain([wanted]).cloned().collect();
-        if recorded.hears(&SyncNames::mixed(&with)) || wrong_way {
+        if recorded.hears(&SyncNames::mixed(&with)) {
             return Step::Set(wanted.clone());
         }
         return Step::Record(Voters::between(&with));
@@ -167,7 +164,7 @@ pub fn next_step(
     if *wanted == SyncNames::Closed || *recorded == fewest {
         return Step::Settled;
     }
-    if caught_up || fewest.of.is_empty() || planted(Mutant::SyncPublishedEarly) {
+    if caught_up || fewest.of.is_empty() {
         return Step::Record(fewest);
     }
     Step::AwaitCaughtUp

@@ -128,7 +128,8 @@ fn walk(members: &str, wishes: &[SyncNames]) -> usize {
             };
             let step = match possible {
                 Ok(possible) => {
-                    let step = next_step(&possible, &recorded, wanted, caught_up && known.is_some());
+                    let step =
+                        next_step(&possible, &recorded, wanted, caught_up && known.is_some());
                     (step, Some(possible))
                 }
                 Err(step) => (step, None),
@@ -232,8 +233,12 @@ fn more_names_with_a_larger_number_are_looser_for_a_moment() {
     let (one, two) = (any(1, "a"), any(2, "ab"));
     assert_eq!(SyncNames::mixed(&[one.clone(), two.clone()]), any(1, "ab"));
     let recorded = Voters::fewest_for(&one);
-    let step = next_step(&[one.clone()], &recorded, &two, true);
-    assert_eq!(step, Step::Record(Voters::leader_only()), "any of the plain mode's voters is enough");
+    let step = next_step(std::slice::from_ref(&one), &recorded, &two, true);
+    assert_eq!(
+        step,
+        Step::Record(Voters::leader_only()),
+        "any of the plain mode's voters is enough"
+    );
     let quorum = any(2, "abc");
     let step = next_step(&[one], &recorded, &quorum, true);
     assert_eq!(step, Step::Record(voters(3, "abc")));
@@ -271,7 +276,10 @@ fn a_promotion_that_dies_loses_nothing() {
                         let hears = |heard: &BTreeSet<MemberName>| {
                             heard.len() < after.need || !heard.is_disjoint(&has)
                         };
-                        assert!(subsets(&after.of).iter().all(hears), "{names:?} {recorded:?} {me}");
+                        assert!(
+                            subsets(&after.of).iter().all(hears),
+                            "{names:?} {recorded:?} {me}"
+                        );
                     }
                 }
             }

@@ -31,8 +31,8 @@ mod yaml;
 pub use address::{HostPort, InvalidHostPort};
 pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
-pub use guc::CLOSED_NAMES;
 pub use finding::{Finding, Severity};
+pub use guc::CLOSED_NAMES;
 pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{

@@ -163,27 +163,8 @@ pub enum Effect {
     RecoverAlone,
     /// Rewind the stopped directory against this member.
     Rewind(Upstream),
-    /// Write down, guarded, who may be promoted. Refused by the executor where anything could have been
-    /// acknowledged that they need not have.
-    RecordSync {
-        /// What to write.
-        state: SyncState,
-        /// The key's revision that this replaces.
-        over: Revision,
-        /// The names under which something may have been acknowledged.
-        possible: Vec<SyncNames>,
-    },
-    /// Remove that record, guarded: synchronous replication is off.
-    ForgetSync(Revision),
-    /// Have commits wait for these; with `None` for whom the user's own settings say.
-    SetSyncNames {
-        /// For whom.
-        names: Option<SyncNames>,
-        /// The names under which something may have been acknowledged so far.
-        possible: Vec<SyncNames>,
-        /// Whether more of them are waited for than before.
-        raises_count: bool,
-    },
+    /// Change something of synchronous replication.
+    Sync(SyncChange),
     /// Checkpoint.
     Checkpoint,
     /// Have these slots, and not those.
@@ -205,6 +186,34 @@ pub enum Effect {
     Leave,
     /// End the agent with an error, which is a person's to mend.
     Exit(String),
+}
+
+/// A change of synchronous replication.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SyncChange {
+    /// Write down, guarded, who may be promoted. Refused by the executor where anything could have been
+    /// acknowledged that they need not have.
+    Record {
+        /// What to write.
+        state: SyncState,
+        /// The key's revision that this replaces.
+        over: Revision,
+        /// The names under which something may have been acknowledged.
+        possible: Vec<SyncNames>,
+    },
+    /// Remove that record, guarded: synchronous replication is off.
+    Forget(Revision),
+    /// Have commits wait for these.
+    SetNames {
+        /// For whom.
+        names: SyncNames,
+        /// The names under which something may have been acknowledged so far.
+        possible: Vec<SyncNames>,
+        /// Whether more of them are waited for than before.
+        raises_count: bool,
+    },
+    /// Have commits wait for whom the user's own settings say.
+    LeaveNames,
 }
 
 /// Why a decision was made. The label is one of a fixed set (metrics, tests); the detail is for people.

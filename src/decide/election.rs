@@ -7,8 +7,8 @@ use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
-use super::{promotion, proof};
 use super::view::{JobKind, Vacancy, View};
+use super::{promotion, proof};
 
 /// Stands for election, or says why not.
 pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {

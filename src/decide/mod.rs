@@ -21,10 +21,11 @@ mod view;
 mod voting;
 
 pub use candidates::{Standings, rank};
-pub use decision::{Decision, Effect, Reason};
+pub use decision::{Decision, Effect, Reason, SyncChange};
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use view::{
-    Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, SyncMemory, Unfinished, Vacancy, View,
+    Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, SyncMemory, Unfinished, Vacancy,
+    View,
 };
 
 use crate::cluster::State;

@@ -6,8 +6,8 @@ use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts, Versioned};
 use crate::values::LeaseDeadline;
 
 use super::decision::{Decision, Effect, Reason};
-use super::{proof, synchronous, upkeep};
 use super::view::{JobKind, View};
+use super::{proof, synchronous, upkeep};
 
 /// Takes the vacant seat on the strength of a ballot, and promotes.
 pub fn take_the_seat(view: &View, ballot: &Arc<Ballot>, lineage: Lineage) -> Decision {

@@ -14,11 +14,7 @@ pub fn record(view: &View) -> Option<SyncState> {
 }
 
 /// Strikes out whoever may lack an acknowledged commit, with why.
-pub fn only_proven<'a>(
-    view: &View,
-    ballot: &'a Ballot,
-    standings: Standings<'a>,
-) -> Standings<'a> {
+pub fn only_proven<'a>(view: &View, ballot: &'a Ballot, standings: Standings<'a>) -> Standings<'a> {
     let Some(state) = record(view) else { return standings };
     if planted(Mutant::SyncRecordIgnored) {
         return standings;

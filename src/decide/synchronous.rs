@@ -5,13 +5,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{
-    Cluster, Downstream, MemberState, PrimaryFacts, Role, State, Step, SyncNames, SyncState, Voters,
-    next_step, on_promotion, resumed,
+    Cluster, Downstream, MemberState, PrimaryFacts, Role, State, Step, SyncNames, SyncState,
+    Voters, next_step, on_promotion, resumed,
 };
 use crate::config::{SynchronousMode, Tags};
+use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Monotonic, Revision};
 
-use super::decision::{Decision, Effect, Reason};
+use super::decision::{Decision, Effect, Reason, SyncChange};
 use super::proof::record;
 use super::view::{JobKind, SyncMemory, View};
 
@@ -41,9 +42,11 @@ pub fn next(view: &View, facts: &PrimaryFacts) -> Next {
     }
     let Some(state) = record(view).filter(|state| state.leader.as_ref() == Some(&view.me.name))
     else {
-        return act(view, "lead: nobody else may, until there is a synchronous standby", vec![
-            write_down(view, &Voters::leader_only(), Vec::new()),
-        ]);
+        return act(
+            view,
+            "lead: nobody else may, until there is a synchronous standby",
+            vec![write_down(view, &Voters::leader_only(), Vec::new())],
+        );
     };
     let recorded = Voters::recorded(&state);
     if write_is_open(view) {
@@ -59,17 +62,14 @@ pub fn next(view: &View, facts: &PrimaryFacts) -> Next {
 /// Synchronous mode was switched off: the record goes first.
 fn leave(view: &View) -> Next {
     let revision = view.cluster().sync.as_ref().map(|sync| sync.revision);
-    let mut effects: Vec<Effect> = revision.map(Effect::ForgetSync).into_iter().collect();
-    effects.push(Effect::SetSyncNames { names: None, possible: Vec::new(), raises_count: false });
+    let forget = |revision| Effect::Sync(SyncChange::Forget(revision));
+    let mut effects: Vec<Effect> = revision.map(forget).into_iter().collect();
+    effects.push(Effect::Sync(SyncChange::LeaveNames));
     act(view, "lead: synchronous mode was switched off", effects)
 }
 
 /// The names under which something may have been acknowledged.
-fn possible(
-    view: &View,
-    facts: &PrimaryFacts,
-    recorded: &Voters,
-) -> Result<Vec<SyncNames>, Step> {
+fn possible(view: &View, facts: &PrimaryFacts, recorded: &Voters) -> Result<Vec<SyncNames>, Step> {
     let known = &view.memory.sync.possible;
     match &facts.sync_names {
         _ if !known.is_empty() => Ok(known.clone()),
@@ -80,15 +80,19 @@ fn possible(
     }
 }
 
-fn step_on(
-    view: &View,
-    facts: &PrimaryFacts,
-    recorded: &Voters,
-    possible: Vec<SyncNames>,
-) -> Next {
+fn step_on(view: &View, facts: &PrimaryFacts, recorded: &Voters, possible: Vec<SyncNames>) -> Next {
     let memory = &view.memory.sync;
     let (wanted, look_again_at) = wanted(view, facts, possible.last());
-    let mut step = next_step(&possible, recorded, &wanted, memory.caught_up);
+    let caught_up = memory.caught_up || planted(Mutant::SyncPublishedEarly);
+    let mut step = next_step(&possible, recorded, &wanted, caught_up);
+    let wrong_way = match wanted {
+        SyncNames::Nobody => planted(Mutant::SyncNamesEmptiedFirst),
+        SyncNames::Closed => false,
+        SyncNames::AnyOf { .. } => planted(Mutant::SyncNamesWidenedFirst),
+    };
+    if wrong_way && possible.last() != Some(&wanted) {
+        step = Step::Set(wanted.clone());
+    }
     let told = memory.in_force_at.is_some() && memory.possible == possible;
     if !told && matches!(step, Step::AwaitCaughtUp | Step::Settled) {
         // Found like this, or half done: whether it has reached everybody is not known.
@@ -114,8 +118,11 @@ fn carry_out(view: &View, step: Step, possible: Vec<SyncNames>) -> Next {
             let before = possible.iter().map(count_of).min();
             let raises_count = count > 1 && before.is_none_or(|before| before < count);
             let label = "lead: change whom commits wait for";
-            let names = Some(names);
-            act(view, label, vec![Effect::SetSyncNames { names, possible, raises_count }])
+            act(
+                view,
+                label,
+                vec![Effect::Sync(SyncChange::SetNames { names, possible, raises_count })],
+            )
         }
         Step::AwaitCaughtUp => {
             let label = "lead: wait until enough synchronous standbys have caught up";
@@ -125,11 +132,7 @@ fn carry_out(view: &View, step: Step, possible: Vec<SyncNames>) -> Next {
     }
 }
 
-fn all_is_well(
-    facts: &PrimaryFacts,
-    wanted: &SyncNames,
-    look_again_at: Option<Monotonic>,
-) -> Next {
+fn all_is_well(facts: &PrimaryFacts, wanted: &SyncNames, look_again_at: Option<Monotonic>) -> Next {
     let twice: Vec<&str> =
         by_name(facts).iter().filter(|(_, rows)| rows.len() > 1).map(|(name, _)| *name).collect();
     let reason = if !twice.is_empty() {
@@ -159,7 +162,8 @@ fn act(view: &View, label: &'static str, effects: Vec<Effect>) -> Next {
 }
 
 fn write_down(view: &View, voters: &Voters, possible: Vec<SyncNames>) -> Effect {
-    Effect::RecordSync { state: voters.to_state(&view.me.name), over: revision(view), possible }
+    let state = voters.to_state(&view.me.name);
+    Effect::Sync(SyncChange::Record { state, over: revision(view), possible })
 }
 
 /// Whether a change of the record that was not answered may still be applied. The same record, written
@@ -176,10 +180,9 @@ fn revision(view: &View) -> Revision {
 pub fn before_promotion(view: &View) -> Vec<Effect> {
     let me = &view.me.name;
     let managed = view.settings.dynamic.manages_synchronous_standbys();
-    let set = |names| Effect::SetSyncNames {
-        names: Some(names),
-        possible: Vec::new(),
-        raises_count: false,
+    let set = |names| {
+        let possible = Vec::new();
+        Effect::Sync(SyncChange::SetNames { names, possible, raises_count: false })
     };
     let closed_if_strict = |names| match names {
         SyncNames::Nobody if managed && view.settings.dynamic.synchronous_mode_strict => {

@@ -171,7 +171,9 @@ impl LocalServer {
         settings: &EffectivePostgresql,
     ) -> Result<(), ServerError> {
         let managed = settings.parameters.get(SETTING).is_some_and(|text| text == CLOSED_NAMES);
-        if !managed || self.told_sync_names().is_some() || self.role_by_files().await != Role::Primary
+        if !managed
+            || self.told_sync_names().is_some()
+            || self.role_by_files().await != Role::Primary
         {
             return Ok(());
         }
@@ -232,7 +234,8 @@ mod tests {
 
     #[test]
     fn what_somebody_else_wrote_is_not_taken_for_ours() {
-        for foreign in ["*", "b", "FIRST 1 (b)", "ANY 1 (*)", "2 (\"b\")", "ANY 1 (\"b\"", "1 (b)"] {
+        for foreign in ["*", "b", "FIRST 1 (b)", "ANY 1 (*)", "2 (\"b\")", "ANY 1 (\"b\"", "1 (b)"]
+        {
             assert_eq!(read(foreign), None, "{foreign}");
         }
     }

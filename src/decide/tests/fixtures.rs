@@ -251,7 +251,7 @@ impl View {
             ancestors: Vec::new(),
             downstreams: Vec::new(),
             slots: Vec::new(),
-        sync_names: Some(SyncNames::Nobody),
+            sync_names: Some(SyncNames::Nobody),
         }))
     }
 

@@ -21,7 +21,8 @@ pub fn check(world: &World) -> Check {
     }
     let need = record.quorum as usize + 1;
     for host in &world.hosts {
-        let leads = truth.is_holder(host.incarnation()) && record.leader.as_ref() == Some(&host.name);
+        let leads =
+            truth.is_holder(host.incarnation()) && record.leader.as_ref() == Some(&host.name);
         let pg = host.pg.borrow();
         if !leads || !matches!(pg.process, Process::Primary { .. }) {
             continue;

@@ -148,9 +148,8 @@ pub async fn set_names(
     }
     server
         .until("the change of synchronous standbys", within, |pg| {
-            let read = |(to, sender): (&usize, &Sender)| {
-                reading(world, &wanted, *to).1 == sender.is_named
-            };
+            let read =
+                |(to, sender): (&usize, &Sender)| reading(world, &wanted, *to).1 == sender.is_named;
             let done = !waits || pg.sync.senders.iter().all(read);
             (done && !pg.hung).then_some(Ok(()))
         })
