@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod returning;
+mod synchronous;
 
 use std::time::Duration;
 
