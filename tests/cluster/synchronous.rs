@@ -81,7 +81,7 @@ fn without_any_standby_writes_go_on_and_only_the_leader_may_lead() {
     }
     wait_until("the others say why they do not lead", BOUND, || {
         others.iter().all(|node| {
-            let said = cluster.nodes[*node].get("/patroni").map(|answer| answer.text());
+            let said = cluster.nodes[*node].get("/patroni").map(|answer| answer.body);
             said.is_some_and(|said| said.contains("only the last leader"))
         })
     });
