@@ -354,7 +354,8 @@ impl SyncMemory {
             let mut rows = facts.downstreams.iter();
             rows.any(|row| row.name == name.as_str() && row.state == "streaming")
         };
-        let lonely = last.is_some_and(|names| !names.members().any(streams));
+        let names = last.or_else(|| facts.sync_names.clone());
+        let lonely = names.is_some_and(|names| !names.members().any(streams));
         self.lonely_since = lonely.then(|| self.lonely_since.unwrap_or(now));
         let is_recorded = cluster
             .and_then(|cluster| cluster.sync.as_ref())
