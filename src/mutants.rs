@@ -54,11 +54,21 @@ pub enum Mutant {
     SyncWaitAsStall,
     /// A stall is never acted on.
     StallIgnored,
+    /// More standbys may acknowledge before more of them have to be heard.
+    SyncNamesWidenedFirst,
+    /// Commits wait for nobody before the record leaves the lead to the leader alone.
+    SyncNamesEmptiedFirst,
+    /// Standbys are recorded as synchronous before they have caught up.
+    SyncPublishedEarly,
+    /// A race goes by positions alone, whatever the record of synchronous standbys says.
+    SyncRecordIgnored,
+    /// One voter fewer than needed is heard.
+    SyncVotesTooFew,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 25] = [
+    pub const ALL: [Mutant; 30] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -84,6 +94,11 @@ impl Mutant {
         Mutant::OneSignIsEnough,
         Mutant::SyncWaitAsStall,
         Mutant::StallIgnored,
+        Mutant::SyncNamesWidenedFirst,
+        Mutant::SyncNamesEmptiedFirst,
+        Mutant::SyncPublishedEarly,
+        Mutant::SyncRecordIgnored,
+        Mutant::SyncVotesTooFew,
     ];
 }
 

@@ -18,6 +18,8 @@ pub enum Wake {
     ServerExited,
     /// A probe found something.
     Health,
+    /// Somebody began or ceased to stream from the server.
+    Streams,
     /// A job ended.
     JobEnded,
     /// Somebody asked through REST.
@@ -39,6 +41,7 @@ impl Wake {
             Wake::Lease => "lease",
             Wake::ServerExited => "server_exited",
             Wake::Health => "health",
+            Wake::Streams => "streams",
             Wake::JobEnded => "job_ended",
             Wake::Request => "request",
             Wake::Signal => "signal",
@@ -54,6 +57,7 @@ impl Wake {
         Wake::Lease,
         Wake::ServerExited,
         Wake::Health,
+        Wake::Streams,
         Wake::JobEnded,
         Wake::Request,
         Wake::Signal,

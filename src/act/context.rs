@@ -9,7 +9,7 @@ use super::failsafe::FailsafeLists;
 use super::journal::Notebook;
 use super::lease::{Exposure, LeaseOrders};
 use super::ports::Ports;
-use crate::cluster::{Ballot, Guard, Lineage, Refusal, Versioned, Vote};
+use crate::cluster::{Ballot, Guard, Lineage, Refusal, SyncNames, Versioned, Vote};
 use crate::decide::{LeaseSight, Me, Settings, Sight};
 use crate::postgres::CopyProgress;
 use crate::publish::{Events, Metrics};
@@ -24,6 +24,17 @@ pub enum Note {
     RequestTried(Revision, String),
     /// The leader's position was written for Patroni's readers.
     StatusWritten(Monotonic, Lsn),
+    /// Commits are being told to wait for the last of these; anything before may have been acknowledged
+    /// under any of them.
+    NamesTold(Vec<SyncNames>),
+    /// The record of synchronous standbys is being written over this revision.
+    SyncWrite(Revision),
+    /// That was answered.
+    SyncWritten,
+    /// They do, and everything up to there was acknowledged by them or by earlier names.
+    NamesInForce(SyncNames, Lsn),
+    /// The user's own names count again.
+    NamesLeft,
     /// A write of this agent made the store's revision this one.
     Wrote(Revision),
     /// The agent is to end, with this error or none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, failsafe, promotion, records, rejoin, replaced};
+use super::{election, failsafe, promotion, records, rejoin, replaced, synchronous};
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -170,6 +170,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::CheckAside { keep } => Ok(context.server.check_aside(*keep).await?),
         Effect::SetAside { keep } => rejoin::set_aside(context, *keep).await,
         Effect::AskForLog { upstream, from } => rejoin::ask_for_log(context, upstream, *from).await,
+        Effect::Sync(change) => synchronous::change(context, change).await,
         Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
         Effect::ArrangeSlots { wanted, unwanted } => {
             Ok(context.server.arrange_slots(wanted, unwanted).await?)
@@ -240,6 +241,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::CheckAside { .. } => "check the room aside",
         Effect::SetAside { .. } => "set aside",
         Effect::AskForLog { .. } => "ask for log",
+        Effect::Sync(change) => synchronous::name(change),
         Effect::Checkpoint => "checkpoint",
         Effect::ArrangeSlots { .. } => "arrange slots",
         Effect::MakeLogicalSlot { .. } => "make a logical slot",

@@ -13,6 +13,7 @@ mod promotion;
 mod records;
 mod rejoin;
 mod replaced;
+mod synchronous;
 
 pub use context::{Context, Note};
 pub use effects::{EffectError, Telling, carry_out, chain};

@@ -106,6 +106,10 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql, own: &OwnCon
         start_within: effective.pg_ctl_timeout,
         use_pg_rewind: effective.use_pg_rewind,
         use_slots: effective.use_slots,
+        remote_apply: effective
+            .parameters
+            .get("synchronous_commit")
+            .is_some_and(|level| level == "remote_apply"),
         remove_diverged: effective.remove_data_directory_on_diverged_timelines,
         remove_after_failed_rewind: effective.remove_data_directory_on_rewind_failure,
         diverged_data: own.diverged_data,
@@ -325,6 +329,7 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         health: Arc::default(),
         unfit: None,
         stalled: false,
+        admits: false,
         stopping: false,
         losses: Vec::new(),
     }

@@ -164,6 +164,9 @@ impl<P: Ports> Agent<P> {
                 tokio::time::sleep(pause).await;
                 return Wake::Tick;
             }
+            () = context.server.streams_changed(), if self.waits_for_standbys() => {
+                return Wake::Streams;
+            }
             Ok(()) = self.inlets.lease.changed() => return Wake::Lease,
             Ok(()) = self.inlets.sight.changed() => return Wake::Store,
             Ok(()) = self.inlets.probes.found.changed() => return Wake::Health,
@@ -173,6 +176,11 @@ impl<P: Ports> Agent<P> {
             }
         }
         Wake::JobEnded
+    }
+
+    /// Whether it matters at once who streams from the server.
+    fn waits_for_standbys(&self) -> bool {
+        matches!(self.look.state, State::Primary(_)) && !self.memory.sync.possible.is_empty()
     }
 
     fn server_just_ended(&self) -> bool {
@@ -306,6 +314,11 @@ impl<P: Ports> Agent<P> {
                 Note::Wrote(revision) => {
                     self.memory.wrote = self.memory.wrote.max(revision);
                 }
+                Note::NamesTold(possible) => self.memory.sync.told(possible),
+                Note::NamesInForce(names, at) => self.memory.sync.is_in_force(&names, at),
+                Note::SyncWrite(over) => self.memory.sync_write = Some(over),
+                Note::SyncWritten => self.memory.sync_write = None,
+                Note::NamesLeft => self.memory.sync.told(Vec::new()),
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),
                 Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),
@@ -342,6 +355,8 @@ impl<P: Ports> Agent<P> {
         let journal = self.inlets.context.notebook.read();
         self.forget_an_old_store(cluster.as_deref());
         self.memory.observe(now, seat, &self.look.state, &me.name, cluster.as_deref());
+        let remote_apply = settings.remote_apply;
+        self.memory.sync.observe(&self.look.state, cluster.as_deref(), remote_apply, now);
         View {
             now,
             me,

@@ -79,6 +79,7 @@ impl<P: Ports> Agent<P> {
             health: Arc::clone(&view.health),
             unfit: unfit(view).or_else(|| not_receiving(view)),
             stalled: view.my_term.is_some() && verdict(view).is_some(),
+            admits: self.memory.sync.admits,
             stopping: self.memory.stop_asked,
             losses: view.journal.losses.clone(),
         };

@@ -8,6 +8,7 @@ mod health;
 mod lineage;
 mod loss;
 mod member;
+mod quorum;
 mod recovered;
 mod request;
 mod server;
@@ -24,6 +25,7 @@ pub use health::{Finding, Health, ProbeFailures, Trouble};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use loss::{Loss, LossStep};
 pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role, UNFIT};
+pub use quorum::{Step, SyncNames, Voters, next_step, on_promotion, resumed};
 pub use recovered::Recovered;
 pub use request::{Outcome, Request};
 pub use server::{

@@ -1,6 +1,6 @@
 //! What a server was found doing, as plain data. How it was found out is `postgres`' business.
 
-use crate::cluster::{Ancestor, Slot};
+use crate::cluster::{Ancestor, Slot, SyncNames};
 use crate::values::{Lsn, MemberName, SystemId, Timeline, WalPosition};
 
 /// What a look at the data directory, the process and (where it answers) the server found.
@@ -102,6 +102,8 @@ pub struct PrimaryFacts {
     pub downstreams: Vec<Downstream>,
     /// Its replication slots.
     pub slots: Vec<Slot>,
+    /// Whom its commits wait for; `None` where somebody else has set that.
+    pub sync_names: Option<SyncNames>,
 }
 
 /// One `pg_stat_replication` row.

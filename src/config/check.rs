@@ -165,11 +165,9 @@ fn is_the_default(key: &str, value: &Node) -> bool {
         }
         "postgresql.config_base_name" => value.text() == Some("postgresql"),
         "restapi.verify_client" => value.text() == Some("none"),
-        "maximum_lag_on_syncnode" => value.to_json() == -1,
         "max_timelines_history" | "primary_stop_timeout" | "master_stop_timeout" => {
             value.to_json() == 0
         }
-        "synchronous_node_count" => value.to_json() == 1,
         _ => false,
     }
 }

@@ -140,6 +140,11 @@ impl Dynamic {
         Ok(Reader { document, adjustments }.read(timing))
     }
 
+    /// Whether the agents say whom commits wait for.
+    pub fn manages_synchronous_standbys(&self) -> bool {
+        self.synchronous_mode != SynchronousMode::Off && !self.is_standby_cluster()
+    }
+
     /// Whether this cluster replicates from another one.
     pub fn is_standby_cluster(&self) -> bool {
         self.standby_cluster.is_some()

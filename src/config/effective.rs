@@ -83,7 +83,10 @@ pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePos
     let (shared, adjustments) = SharedSettings::read(&dynamic.postgresql);
     let mut refused: Refused = adjustments.into_iter().map(|one| (Side::Cluster, one)).collect();
     let local = &node.postgresql.local;
-    let merged = guc::merge(node, &shared, &mut refused);
+    let mut merged = guc::merge(node, &shared, &mut refused);
+    if dynamic.manages_synchronous_standbys() {
+        guc::manage_synchronous_standbys(&mut merged, &mut refused);
+    }
     let config_dir = &node.postgresql.config_dir;
     let own_file = |guc: &str, name: &str| {
         merged

@@ -126,6 +126,26 @@ pub(super) fn merge(node: &NodeConfig, shared: &SharedSettings, refused: &mut Re
     Merged { parameters, command_line }
 }
 
+/// What a server waits for that was not told otherwise, while the agents manage synchronous replication:
+/// somebody who never comes. No member has this name.
+/// The number is never reached either, whoever else a walsender may still count.
+pub const CLOSED_NAMES: &str = "1000000 (\"pgbaton: no synchronous standby yet\")";
+
+/// Takes over what synchronous replication needs of the server. One that restarts itself after a crash
+/// would let clients in before its standbys have what it had.
+pub(super) fn manage_synchronous_standbys(merged: &mut Merged, refused: &mut Refused) {
+    for (name, managed) in
+        [("synchronous_standby_names", CLOSED_NAMES), ("restart_after_crash", "off")]
+    {
+        let own = merged.parameters.insert(name.to_owned(), managed.to_owned());
+        if own.is_some_and(|own| own != managed) {
+            let key = format!("postgresql.parameters.{name}");
+            let message = "the agent sets this one itself while synchronous_mode is on";
+            refused.push((Side::Cluster, Adjustment::new(key, message)));
+        }
+    }
+}
+
 /// Why a parameter that is not controlled does not go into the file.
 fn refusal(name: &str, value: &str) -> Option<&'static str> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

@@ -33,7 +33,9 @@ pub use address::{HostPort, InvalidHostPort};
 pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
 pub use finding::{Finding, Severity};
-pub use guc::{MAX_SLOT_WAL_KEEP_BYTES_DEFAULT, MAX_SLOT_WAL_KEEP_SIZE, slot_wal_bytes};
+pub use guc::{
+    CLOSED_NAMES, MAX_SLOT_WAL_KEEP_BYTES_DEFAULT, MAX_SLOT_WAL_KEEP_SIZE, slot_wal_bytes,
+};
 pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{
-    Lineage, Listed, Loss, Outcome, Refusal, StartAs, StopMode, Upstream, Versioned,
+    Lineage, Listed, Loss, Outcome, Refusal, StartAs, StopMode, SyncNames, SyncState, Upstream,
+    Versioned,
 };
 use crate::values::{
     Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
@@ -191,6 +192,8 @@ pub enum Effect {
         /// From where.
         from: WalPosition,
     },
+    /// Change something of synchronous replication.
+    Sync(SyncChange),
     /// Checkpoint.
     Checkpoint,
     /// Have these slots, and not those.
@@ -253,6 +256,34 @@ pub enum Effect {
     Leave,
     /// End the agent with an error, which is a person's to mend.
     Exit(String),
+}
+
+/// A change of synchronous replication.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SyncChange {
+    /// Write down, guarded, who may be promoted. Refused by the executor where anything could have been
+    /// acknowledged that they need not have.
+    Record {
+        /// What to write.
+        state: SyncState,
+        /// The key's revision that this replaces.
+        over: Revision,
+        /// The names under which something may have been acknowledged.
+        possible: Vec<SyncNames>,
+    },
+    /// Remove that record, guarded: synchronous replication is off.
+    Forget(Revision),
+    /// Have commits wait for these.
+    SetNames {
+        /// For whom.
+        names: SyncNames,
+        /// The names under which something may have been acknowledged so far.
+        possible: Vec<SyncNames>,
+        /// Whether more of them are waited for than before.
+        raises_count: bool,
+    },
+    /// Have commits wait for whom the user's own settings say.
+    LeaveNames,
 }
 
 /// Why a decision was made. The label is one of a fixed set (metrics, tests); the detail is for people.

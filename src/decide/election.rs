@@ -9,7 +9,7 @@ use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
 use super::health;
 use super::view::{JobKind, Vacancy, View};
-use super::{failsafe, promotion};
+use super::{failsafe, promotion, proof};
 
 /// Stands for election, or says why not.
 pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {
@@ -75,12 +75,14 @@ fn ask(view: &View, label: &'static str) -> Decision {
 fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     let cluster = view.cluster();
     let published = cluster.baton.as_ref().and_then(|baton| baton.value.position);
-    let standings = rank(
-        ballot,
-        cluster.lineage(),
-        published.map(|position| position.lsn),
-        view.settings.dynamic.maximum_lag_on_failover,
-    );
+    // Who has every acknowledged commit may lack any number of those that were not.
+    let lag_bytes_max = match proof::record(view) {
+        Some(_) => u64::MAX,
+        None => view.settings.dynamic.maximum_lag_on_failover,
+    };
+    let reached = published.map(|position| position.lsn);
+    let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
+    let standings = proof::only_proven(view, ballot, standings);
     let again_at = ballot.asked_at + view.settings.times.renewal_period;
     if let Some(reason) = too_early(view, ballot) {
         return Decision::wait(reason).and_look_again_at(again_at);

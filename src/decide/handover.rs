@@ -9,6 +9,7 @@ use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, Lsn, MemberName, Monotonic, Revision};
 
 use super::decision::{Decision, Effect, Reason};
+use super::proof;
 use super::view::{JobKind, View};
 
 /// A stream that has begun tells its first position within moments. One that never does would keep
@@ -134,12 +135,14 @@ pub fn candidate(
         return fitness(view, facts, wanted).map(|(incarnation, _)| (wanted.clone(), incarnation));
     }
     let others = cluster.members.keys().filter(|name| **name != view.me.name);
+    let synchronous = proof::record(view);
     let (mut fit, mut unfit) = (Vec::new(), Vec::new());
     for name in others {
         match fitness(view, facts, name) {
             Ok((incarnation, flushed)) => {
                 let priority = cluster.members[name].failover_priority();
-                fit.push((Reverse((flushed, priority)), name.clone(), incarnation));
+                let listed = synchronous.as_ref().is_some_and(|one| one.standbys.contains(name));
+                fit.push((Reverse((listed, flushed, priority)), name.clone(), incarnation));
             }
             Err(why) => unfit.push(why),
         }

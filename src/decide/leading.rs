@@ -5,7 +5,7 @@ use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
-use super::{failsafe, handover, promotion, replaced, upkeep};
+use super::{failsafe, handover, promotion, replaced, synchronous, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
 pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
@@ -41,10 +41,18 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
         let reason = Reason::plain("record the promotion");
         return Decision::act(reason, JobKind::Promote, vec![Effect::RecordPromotion]);
     }
+    let synchronous = synchronous::next(view, facts);
+    if let synchronous::Next::Act(decision) = synchronous {
+        return decision;
+    }
     if let Some(decision) = handover::asked_for(view, facts) {
         return decision;
     }
-    Decision::wait(Reason::plain("lead")).with_upkeep(upkeep::of_a_leader(view, facts))
+    let decision = match synchronous {
+        synchronous::Next::Act(decision) | synchronous::Next::Say(decision) => decision,
+        synchronous::Next::Nothing => Decision::wait(Reason::plain("lead")),
+    };
+    decision.with_upkeep(upkeep::of_a_leader(view, facts))
 }
 
 /// The server is on its way up or down: waits for it, within `primary_start_timeout`.
@@ -81,8 +89,8 @@ pub fn recover_or_give_up(view: &View, control: &Control) -> Decision {
         return Decision::wait(Reason::with("pause before starting the server again", why))
             .and_look_again_at(until);
     }
-    let was_standby = control.state.was_standby();
-    let start_as = if was_standby { StartAs::Standby(None) } else { StartAs::Primary };
+    let as_standby = control.state.was_standby() || synchronous::comes_up_closed(view);
+    let start_as = if as_standby { StartAs::Standby(None) } else { StartAs::Primary };
     let within = view.settings.dynamic.primary_start_timeout.max(view.settings.times.ttl);
     // What is left of the old server goes first: a busy backend outlives its postmaster.
     let effects = vec![Effect::Kill, Effect::Start { start_as, within }];

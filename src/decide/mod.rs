@@ -13,6 +13,7 @@ mod health;
 mod ladder;
 mod leading;
 mod promotion;
+mod proof;
 mod rejoin;
 mod replaced;
 mod resuming;
@@ -20,13 +21,14 @@ mod seat;
 mod slots;
 mod stopping;
 mod symptoms;
+mod synchronous;
 mod upkeep;
 mod upstream;
 mod view;
 mod voting;
 
 pub use candidates::{Standings, rank};
-pub use decision::{Decision, Effect, Reason};
+pub use decision::{Decision, Effect, Reason, SyncChange};
 pub use failsafe::{Acceptance, judge};
 pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;
@@ -34,7 +36,8 @@ pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use slots::SlotMemory;
 pub use symptoms::Symptoms;
 pub use view::{
-    Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, Unfinished, Vacancy, View,
+    Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, SyncMemory, Unfinished, Vacancy,
+    View,
 };
 
 use crate::cluster::State;

@@ -8,6 +8,7 @@ use crate::values::{LeaseDeadline, Revision};
 use super::decision::{Decision, Effect, Reason};
 use super::slots;
 use super::view::{JobKind, View};
+use super::{proof, synchronous, upkeep};
 
 /// Takes the vacant seat on the strength of a ballot, and promotes.
 pub fn take_the_seat(
@@ -53,6 +54,18 @@ pub fn finish(view: &View, until: LeaseDeadline, facts: &StandbyFacts) -> Decisi
         return Decision::wait(Reason::plain("pause before promoting again"))
             .and_look_again_at(pause);
     }
+    let mine = |state: crate::cluster::SyncState| state.leader.as_ref() == Some(&view.me.name);
+    if proof::record(view).is_some_and(|state| !mine(state)) {
+        if view.cluster().revision < view.memory.wrote {
+            return Decision::wait(Reason::plain("promote: wait for what was just written"));
+        }
+        let label = "give the lead up: who may be promoted has changed under the race";
+        let mut effects = vec![Effect::Release];
+        if view.exposed {
+            effects.insert(0, Effect::Kill);
+        }
+        return Decision::act(Reason::plain(label), JobKind::Other, effects);
+    }
     let _ = (until, facts);
     let effects = promote(view, view.cluster().lineage());
     Decision::act(Reason::plain("promote: the lease is held"), JobKind::Promote, effects)
@@ -62,7 +75,8 @@ fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {
     let cluster = view.cluster();
     let revision = cluster.lineage.as_ref().map(|known| known.revision).unwrap_or_default();
     let known = Arc::new(Versioned { value: lineage, revision });
-    let mut effects = vec![Effect::RecordIntent { known }];
+    let mut effects = synchronous::before_promotion(view);
+    effects.push(Effect::RecordIntent { known });
     if view.settings.use_slots {
         let wanted = slots::of_whoever_leads(view);
         effects.push(Effect::ArrangeSlots { wanted, unwanted: Vec::new() });

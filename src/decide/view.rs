@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::failsafe::Acceptance;
 use super::ladder::Ladder;
 use super::slots::SlotMemory;
-use crate::cluster::{Ballot, Cluster, Health, Listed, Loss, State};
+use crate::cluster::{Ballot, Cluster, Health, Listed, Loss, State, SyncNames};
 use crate::config::{DivergedData, Dynamic};
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Term,
@@ -82,6 +82,8 @@ pub struct Settings {
     pub use_pg_rewind: bool,
     /// Whether members' slots are kept.
     pub use_slots: bool,
+    /// Whether a commit waits until standbys have replayed it (`synchronous_commit: remote_apply`).
+    pub remote_apply: bool,
     /// Whether a directory that cannot be rewound may be removed and copied anew.
     pub remove_diverged: bool,
     /// Whether a directory whose rewind failed may be removed and copied anew.
@@ -189,6 +191,11 @@ pub struct Memory {
     pub request_since: Option<(Revision, Monotonic)>,
     /// Since when the local standby has stood where the cluster's history does not go.
     pub diverged_since: Option<Monotonic>,
+    /// What is known of whom commits wait for.
+    pub sync: SyncMemory,
+    /// The revision over which a change of the record of synchronous standbys was sent that was not
+    /// answered: as long as the record has that revision, it may still be applied.
+    pub sync_write: Option<Revision>,
     /// When the leader last wrote down its position for Patroni's readers, and which.
     pub status_written: Option<(Monotonic, Lsn)>,
     /// What was tried on the way back into the cluster.
@@ -200,6 +207,22 @@ pub struct Memory {
     /// The store's revision after this agent's last write: before the view shows it, the view does
     /// not show what was written.
     pub wrote: Revision,
+}
+
+/// What an agent knows of whom the commits of its server wait for, since that server is a primary.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SyncMemory {
+    /// All names under which something may have been acknowledged that not enough members of those in
+    /// force are known to have; those told last at the end. Empty while nothing is known.
+    pub possible: Vec<SyncNames>,
+    /// Where the log ended when the last of them were in force everywhere; `None` before.
+    pub in_force_at: Option<Lsn>,
+    /// Whether enough of them have everything up to there.
+    pub caught_up: bool,
+    /// Since when no standby could be waited for.
+    pub lonely_since: Option<Monotonic>,
+    /// Whether clients are let in: enough standbys have what this primary began with.
+    pub admits: bool,
 }
 
 /// An effect that failed.

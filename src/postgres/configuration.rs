@@ -80,17 +80,20 @@ pub(super) fn is_generated(conf: &str) -> bool {
 
 /// The source that a `postgresql.conf` says.
 pub(super) fn source_in(conf: &str) -> Source {
-    let value = |name: &str| {
-        conf.lines().rev().find_map(|line| {
-            let (found, value) = line.split_once('=')?;
-            (found.trim() == name).then(|| unquoted(value.trim()))
-        })
-    };
+    let value = |name: &str| setting_in(conf, name);
     Source {
         conninfo: value("primary_conninfo").unwrap_or_default(),
         slot: value("primary_slot_name").unwrap_or_default(),
         is_settled: false,
     }
+}
+
+/// What a `postgresql.conf` of ours says of one setting.
+pub(super) fn setting_in(conf: &str, name: &str) -> Option<String> {
+    conf.lines().rev().find_map(|line| {
+        let (found, value) = line.split_once('=')?;
+        (found.trim() == name).then(|| unquoted(value.trim()))
+    })
 }
 
 /// A whole `pg_hba.conf` or `pg_ident.conf`.
@@ -110,6 +113,11 @@ pub(super) fn without_recovery(auto_conf: &str) -> String {
         RECOVERY.contains(&name.as_str()) || name.starts_with("recovery_target")
     };
     auto_conf.lines().filter(|line| !is_recovery(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// A name in a list of standbys.
+pub(super) fn quoted_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn quoted(value: &str) -> String {

@@ -29,6 +29,7 @@ SELECT recovering,
     (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::int8 END AS replayed_at_micros,
   CASE WHEN recovering THEN pg_is_wal_replay_paused() ELSE false END AS replay_paused,
   CASE WHEN recovering THEN current_setting('primary_conninfo') END AS conninfo,
+  current_setting('synchronous_standby_names') AS sync_names,
   (SELECT json_build_object('status', status, 'timeline', received_tli,
       'latest_end', latest_end_lsn::text, 'written', written_lsn::text)::text
     FROM pg_stat_wal_receiver) AS receiver,
@@ -156,6 +157,7 @@ fn primary(row: &Row, system_id: SystemId) -> Result<PrimaryFacts, String> {
         ancestors: Vec::new(),
         downstreams: downstreams(row)?,
         slots: slots(row)?,
+        sync_names: super::synchronous::read(field(row, "sync_names")?),
     })
 }
 

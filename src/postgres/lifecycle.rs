@@ -18,6 +18,7 @@ use super::process::{PidFile, Postmaster};
 use super::server::LocalServer;
 use super::server_log::{self, Complaints, LogTail};
 use super::spawner;
+use super::synchronous::SETTING;
 use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, Program};
 use crate::fence::{Fenced, kill_all};
@@ -45,6 +46,9 @@ impl LocalServer {
         };
         let is_standby = *start_as != StartAs::Primary;
         let arguments = self.postmaster_arguments(&settings, is_standby).await?;
+        // Who was waited for before says nothing: until told, a server that is managed so is closed.
+        self.tell_sync_names(None);
+        self.set_commits_wait(settings.parameters.get(SETTING).is_some_and(|own| !own.is_empty()));
         self.prepare_files(&settings, &source, is_standby).await?;
         self.set_source(source);
         let fenced = || ServerError::Ended("it was fenced while it was being started".into());
@@ -253,6 +257,7 @@ impl LocalServer {
     ) -> Result<bool, ServerError> {
         self.set_settings(settings.clone());
         let Some(running) = self.find_running().await? else { return Ok(false) };
+        self.keep_sync_names_of_a_primary(settings).await?;
         if !self.write_configuration(None).await? {
             return Ok(false);
         }
@@ -266,7 +271,7 @@ impl LocalServer {
         &self,
         source: Option<Source>,
     ) -> Result<bool, ServerError> {
-        let (place, settings) = (self.place.clone(), self.settings());
+        let (place, settings) = (self.place.clone(), self.settings_to_write());
         let source = source.or_else(|| self.source());
         let (source, changed) = blocking(move || {
             let source = match source {
@@ -292,7 +297,7 @@ impl LocalServer {
     }
 
     /// What the server is by the files that it starts from.
-    async fn role_by_files(&self) -> Role {
+    pub(super) async fn role_by_files(&self) -> Role {
         let path = self.place.data_dir.join("standby.signal");
         let is_standby = blocking(move || Ok(path.exists())).await;
         if is_standby.unwrap_or(false) { Role::Replica } else { Role::Primary }

@@ -27,6 +27,7 @@ mod server_log;
 mod slots;
 mod spawner;
 mod standby;
+mod synchronous;
 mod upstream_log;
 mod ward;
 mod watch;

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::cluster::{Ancestor, Role};
+use crate::cluster::{Ancestor, Role, SyncNames};
 pub use crate::cluster::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
     StopMode, Upstream,
@@ -124,6 +124,24 @@ pub trait Server {
     /// Resolves when the postmaster that runs now has ended (known when it happens, not polled); never
     /// resolves while none runs.
     fn exited(&self) -> impl Future<Output = ()>;
+
+    /// Resolves when somebody began or ceased to stream from this server, or changed how. Need not.
+    fn streams_changed(&self) -> impl Future<Output = ()> {
+        std::future::pending()
+    }
+
+    /// Has commits wait for these, or with `None` for whom the user's own settings say; by a reload.
+    /// Returns, with where the log then ended, when no commit is released by earlier names any more.
+    /// `raises_count`: more of them are waited for than before, which nothing at the server shows.
+    ///
+    /// # Errors
+    /// [`ServerError::TimedOut`] leaves earlier and new names in force side by side.
+    fn set_sync_names(
+        &self,
+        names: Option<&SyncNames>,
+        raises_count: bool,
+        within: Duration,
+    ) -> impl Future<Output = Result<Lsn, ServerError>>;
 
     /// Makes the settings those in force from the next write of the configuration files on; returns
     /// whether the running server was told to reload.

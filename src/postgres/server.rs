@@ -21,9 +21,10 @@ use super::process::Postmaster;
 use super::programs::Programs;
 use super::server_log::Complaints;
 use super::spawner::Spawner;
+use super::synchronous::SETTING;
 use super::ward::Ward;
 use super::watch::Watch;
-use crate::cluster::Role;
+use crate::cluster::{Role, SyncNames};
 use crate::config::{EffectivePostgresql, NodeConfig, Program};
 use crate::fence::{Guardian, Target};
 use crate::values::{Lsn, SystemId, Timeline, WalPosition};
@@ -55,6 +56,10 @@ struct Shared {
     source: Option<Source>,
     postmaster: Option<Arc<Postmaster>>,
     stops: bool,
+    /// Whom commits are to wait for; `None` while that is as the configuration says.
+    sync_names: Option<String>,
+    /// Whether every commit is known to wait for somebody: the checkpointer has read that it has to.
+    commits_wait: bool,
     /// The part that the server played when it was last started or changed it.
     role: Option<Role>,
 }
@@ -80,6 +85,8 @@ impl LocalServer {
             source: None,
             postmaster: None,
             stops: false,
+            sync_names: None,
+            commits_wait: false,
             role: None,
         };
         Ok(Self {
@@ -125,6 +132,34 @@ impl LocalServer {
 
     pub(super) fn set_settings(&self, settings: EffectivePostgresql) {
         self.shared().settings = Arc::new(settings);
+    }
+
+    /// Whom commits were told to wait for.
+    pub(super) fn told_sync_names(&self) -> Option<String> {
+        self.shared().sync_names.clone()
+    }
+
+    /// Whether every commit is known to wait.
+    pub(super) fn commits_wait(&self) -> bool {
+        self.shared().commits_wait
+    }
+
+    pub(super) fn set_commits_wait(&self, wait: bool) {
+        self.shared().commits_wait = wait;
+    }
+
+    /// Notes whom commits are to wait for, from the next write of the files on.
+    pub(super) fn tell_sync_names(&self, names: Option<String>) {
+        self.shared().sync_names = names;
+    }
+
+    /// The settings as they go into the files.
+    pub(super) fn settings_to_write(&self) -> Arc<EffectivePostgresql> {
+        let shared = self.shared();
+        let Some(names) = &shared.sync_names else { return shared.settings.clone() };
+        let mut settings = EffectivePostgresql::clone(&shared.settings);
+        settings.parameters.insert(SETTING.to_owned(), names.clone());
+        Arc::new(settings)
     }
 
     pub(super) fn source(&self) -> Option<Source> {
@@ -246,6 +281,20 @@ impl Server for LocalServer {
 
     async fn exited(&self) {
         self.wait_for_exit().await;
+    }
+
+    async fn streams_changed(&self) {
+        self.wait_for_other_streams().await;
+    }
+
+    async fn set_sync_names(
+        &self,
+        names: Option<&SyncNames>,
+        raises_count: bool,
+        within: Duration,
+    ) -> Result<Lsn, ServerError> {
+        let change = self.change_sync_names(names, raises_count);
+        bounded("the change of synchronous standbys", within, change).await
     }
 
     async fn configure(&self, settings: &EffectivePostgresql) -> Result<bool, ServerError> {

@@ -66,6 +66,9 @@ pub struct Status {
     pub unfit: Option<String>,
     /// Whether this node leads with a server that is of no use.
     pub stalled: bool,
+    /// Whether clients are let in: in synchronous mode not before enough standbys have what this primary
+    /// began with.
+    pub admits: bool,
     /// Whether the agent is stopping.
     pub stopping: bool,
     /// What this node gave up of its own log when it came back, oldest first.
@@ -101,7 +104,7 @@ impl Status {
         let leads = self.lease.is_some_and(|(_, until)| !until.has_passed(now));
         let kind = self.job.map(|(kind, _)| kind);
         let closed = self.stopping || matches!(kind, Some(JobKind::Bootstrap | JobKind::Stop));
-        leads && matches!(self.look.state, State::Primary(_)) && !closed
+        leads && matches!(self.look.state, State::Primary(_)) && self.admits && !closed
     }
 
     /// Whether this node holds the lease at `now`.

@@ -17,4 +17,5 @@ mod rejoin;
 mod restart;
 mod store;
 mod switchover;
+mod synchronous;
 mod versions;

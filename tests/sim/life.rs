@@ -11,7 +11,7 @@ use crate::faults::{self, Underway};
 use crate::gate::POLLS_MAX;
 use crate::host;
 use crate::invariants::{self, CONVERGENCE, convergence, gray_failures};
-use crate::plan::Plan;
+use crate::plan::{Plan, SyncPlan};
 use crate::postgres::pass_time;
 use crate::rng::Rng;
 use crate::sometimes::Counts;
@@ -54,7 +54,13 @@ pub fn watch_for_panics(told: bool) {
 /// Lives the world of a seed.
 pub fn live(seed: u64, told: bool) -> Outcome {
     let rng = Rng::new(seed);
-    let plan = Plan::draw(&rng);
+    let mut plan = Plan::draw(&rng);
+    // From chance of its own: the asynchronous worlds stay as they are.
+    let sync = Rng::new(seed ^ 0x73796e63);
+    plan.sync = SyncPlan::draw(&sync);
+    if plan.sync.is_on() {
+        faults::draw_changes_of_sync(&sync, &mut plan);
+    }
     live_by(plan, rng, told)
 }
 

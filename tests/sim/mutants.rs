@@ -36,6 +36,11 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::OneSignIsEnough => 1_000,
         Mutant::SyncWaitAsStall => 1_000,
         Mutant::StallIgnored => 1_000,
+        Mutant::SyncNamesWidenedFirst => 500,
+        Mutant::SyncNamesEmptiedFirst => 500,
+        Mutant::SyncPublishedEarly => 3_000,
+        Mutant::SyncRecordIgnored => 3_000,
+        Mutant::SyncVotesTooFew => 3_000,
     }
 }
 

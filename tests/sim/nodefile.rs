@@ -15,7 +15,7 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
     let address = |port| HostPort { host: format!("n{node}"), port };
     let account = |name: &str| Account { username: name.to_owned(), ..Account::default() };
     let plan = &world.plan;
-    let dcs = json!({
+    let mut dcs = json!({
         "ttl": plan.ttl.as_secs(),
         "loop_wait": 1,
         "retry_timeout": 1,
@@ -24,6 +24,11 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
         "primary_start_timeout": plan.primary_start_timeout_seconds,
         "pgbaton": { "primary_stall_timeout": plan.stall_timeout_seconds },
     });
+    if plan.sync.is_on() {
+        dcs["synchronous_mode"] = plan.sync.mode.clone();
+        dcs["synchronous_mode_strict"] = plan.sync.strict.into();
+        dcs["synchronous_node_count"] = plan.sync.count.into();
+    }
     let tags = match plan.tags[node].as_ref() {
         Some((name, value)) => json!({ *name: value }),
         None => json!({}),

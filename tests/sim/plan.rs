@@ -33,6 +33,8 @@ pub struct Plan {
     pub diverged_data: DivergedData,
     /// `failsafe_mode`.
     pub failsafe: bool,
+    /// Synchronous replication, as the cluster's configuration says it.
+    pub sync: SyncPlan,
     /// One tag of each node, where it has one.
     pub tags: Vec<Option<(&'static str, Value)>>,
     /// Whether faults begin with the world, not only when it serves.
@@ -70,11 +72,40 @@ impl Plan {
                 DivergedData::StayDown,
             ]),
             failsafe,
+            sync: SyncPlan::default(),
             tags,
             faults_from_the_start: rng.chance(120),
             faulty_for,
             faults: draw(rng, ttl, faulty_for, failsafe),
         }
+    }
+}
+
+/// Synchronous replication.
+#[derive(Clone, Debug, Default)]
+pub struct SyncPlan {
+    /// `synchronous_mode`.
+    pub mode: Value,
+    /// `synchronous_mode_strict`.
+    pub strict: bool,
+    /// `synchronous_node_count`.
+    pub count: u64,
+}
+
+impl SyncPlan {
+    /// Draws it, from chance of its own.
+    pub fn draw(rng: &Rng) -> Self {
+        let mode = match rng.below(10) {
+            0..=3 => Value::Bool(false),
+            4..=6 => Value::Bool(true),
+            _ => Value::from("quorum"),
+        };
+        Self { mode, strict: rng.chance(300), count: *rng.pick(&[1, 1, 1, 2]) }
+    }
+
+    /// Whether it is on.
+    pub fn is_on(&self) -> bool {
+        !matches!(self.mode, Value::Null | Value::Bool(false))
     }
 }
 

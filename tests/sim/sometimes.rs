@@ -67,11 +67,15 @@ pub enum Sometimes {
     TakerHeldOff,
     /// A server that was alive and of no use was given up.
     StallHandedOver,
+    /// A commit was acknowledged in synchronous mode by a leader of the third term or a later one.
+    SyncCommitInLaterTerm,
+    /// The set of synchronous standbys was changed.
+    SyncSetChanged,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 31] = [
+    pub const ALL: [Sometimes; 33] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -103,6 +107,8 @@ impl Sometimes {
         Sometimes::CarriedWithOneGone,
         Sometimes::TakerHeldOff,
         Sometimes::StallHandedOver,
+        Sometimes::SyncCommitInLaterTerm,
+        Sometimes::SyncSetChanged,
     ];
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pgbaton::cluster::{Baton, BatonState};
+use pgbaton::cluster::{Baton, BatonState, SyncState};
 use pgbaton::dcs::{Op, RawSnapshot, RawValue, Txn, decode, keys};
 use pgbaton::values::{Incarnation, Lsn, Term, WalPosition};
 
@@ -60,6 +60,10 @@ pub struct Truth {
     pub openings: Vec<Opening>,
     /// The end of what was acknowledged last, on the cluster's one history.
     pub acknowledged: Option<At>,
+    /// What the record of synchronous standbys says, while it says anything.
+    pub sync: Option<SyncState>,
+    /// The end of what was acknowledged while there was such a record.
+    pub sync_acknowledged: Option<At>,
     /// When something was acknowledged last, and since which opening.
     pub last: Option<(Duration, usize)>,
     /// The longest `ttl` that was ever in force.
@@ -84,6 +88,8 @@ impl Truth {
             began: Began::ByRace(None),
             openings: Vec::new(),
             acknowledged: None,
+            sync: None,
+            sync_acknowledged: None,
             last: None,
             longest_ttl: ttl,
             previous: None,
@@ -109,6 +115,7 @@ impl Truth {
         self.founded |= txn.ops.iter().any(|op| {
             matches!(op, Op::Put(key, value, _) if key == keys::INITIALIZE && !value.is_empty())
         });
+        self.records(txn);
         let baton = txn.ops.iter().find_map(|op| match op {
             Op::Put(key, value, _) if key == keys::BATON => Some(value.clone()),
             Op::Put(..) | Op::Delete(_) => None,
@@ -136,6 +143,26 @@ impl Truth {
         }
         self.baton = Some(baton);
         self.changed_at = now;
+    }
+
+    fn records(&mut self, txn: &Txn) {
+        for op in &txn.ops {
+            match op {
+                Op::Put(key, value, _) if key == keys::SYNC => {
+                    let mut snapshot = RawSnapshot::default();
+                    let value = value.clone();
+                    let raw = RawValue { value, mod_revision: Default::default(), lease: None };
+                    snapshot.keys.insert(keys::SYNC.to_owned(), raw);
+                    let state = decode(&snapshot).0.sync.map(|sync| sync.value);
+                    self.sync = state.filter(|state| state.leader.is_some());
+                }
+                Op::Delete(key) if key == keys::SYNC => self.sync = None,
+                Op::Put(..) | Op::Delete(_) => {}
+            }
+        }
+        if self.sync.is_none() {
+            self.sync_acknowledged = None;
+        }
     }
 
     fn holds(&mut self, before: Option<&Baton>, baton: &Baton) {

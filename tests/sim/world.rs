@@ -153,6 +153,9 @@ impl World {
                 if holder(&self.truth.borrow()) != held_by {
                     self.led_since.set(now);
                 }
+                if writes(keys::SYNC) {
+                    self.sometimes(Sometimes::SyncSetChanged);
+                }
                 if writes(keys::BATON) {
                     self.count_resumed(author);
                     invariants::baton_changed(self, before);

@@ -224,6 +224,7 @@ fn base(state: State) -> Status {
         health: Default::default(),
         unfit: None,
         stalled: false,
+        admits: true,
         stopping: false,
         losses: Vec::new(),
     }
@@ -248,6 +249,7 @@ pub fn primary() -> Status {
         ancestors: Vec::new(),
         downstreams: Vec::new(),
         slots: Vec::new(),
+        sync_names: Some(pgbaton::cluster::SyncNames::Nobody),
     };
     let deadline = LeaseTimes::for_ttl(TTL).deadline(NOW);
     let status = Status { role: Role::Primary, ..base(State::Primary(facts)) };

@@ -4,8 +4,6 @@ use super::Action::{NodeOnly, Refused};
 use super::Kind::*;
 use super::{Known, acted, later, later_so, other};
 
-const ASYNCHRONOUS: &str = "replication is asynchronous unless synchronous_standby_names is set";
-
 pub(super) const DYNAMIC: &[Known] = &[
     acted("ttl", Time),
     acted("loop_wait", Time),
@@ -14,13 +12,13 @@ pub(super) const DYNAMIC: &[Known] = &[
     acted("primary_start_timeout", Duration),
     acted("master_start_timeout", Duration),
     acted("postgresql", OpenSection),
-    later("maximum_lag_on_syncnode", Number(-1)),
+    acted("maximum_lag_on_syncnode", Number(-1)),
     acted("max_timelines_history", Number(0)),
     later("primary_stop_timeout", Duration),
     later("master_stop_timeout", Duration),
-    later_so("synchronous_mode", SynchronousMode, ASYNCHRONOUS),
-    later_so("synchronous_mode_strict", Switch, ASYNCHRONOUS),
-    later("synchronous_node_count", Number(0)),
+    acted("synchronous_mode", SynchronousMode),
+    acted("synchronous_mode_strict", Switch),
+    acted("synchronous_node_count", Number(0)),
     acted("failsafe_mode", Switch),
     later("check_timeline", Switch),
     acted("member_slots_ttl", Duration),

@@ -147,8 +147,8 @@ pub(super) const TAGS: &[Known] = &[
     acted("failover_priority", Int(i64::MIN, i64::MAX)),
     acted("noloadbalance", TagSwitch),
     later_so("clonefrom", TagSwitch, "base backups come from the leader"),
-    later("nosync", TagSwitch),
-    later("sync_priority", Int(i64::MIN, i64::MAX)),
+    acted("nosync", TagSwitch),
+    acted("sync_priority", Int(i64::MIN, i64::MAX)),
     later_so("replicatefrom", Text, "the node streams from the leader"),
     later_so("nostream", Switch, "the node streams from the leader"),
 ];

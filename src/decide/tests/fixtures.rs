@@ -8,7 +8,7 @@ use super::super::{Acceptance, Job, JobKind, Ladder, Me, Seat, Settings, Unfinis
 use crate::cluster::{
     Ballot, Baton, BatonState, Cluster, Control, ControlState, Downstream, Initialize, Lineage,
     Loss, Member, MemberState, Presence, PrimaryFacts, Promotion, PromotionState, Receiver,
-    Recovered, Refusal, Request, Role, Slot, StandbyFacts, State, Versioned, Vote,
+    Recovered, Refusal, Request, Role, Slot, StandbyFacts, State, SyncNames, Versioned, Vote,
 };
 use crate::config::{DivergedData, Dynamic, PermanentSlot, SlotMatcher};
 use crate::values::{
@@ -107,6 +107,7 @@ pub fn view(name: &str) -> View {
             start_within: Duration::from_secs(60),
             use_pg_rewind: true,
             use_slots: true,
+            remote_apply: false,
             remove_diverged: false,
             remove_after_failed_rewind: false,
             diverged_data: DivergedData::Keep,
@@ -264,6 +265,7 @@ impl View {
             ancestors: Vec::new(),
             downstreams: Vec::new(),
             slots: Vec::new(),
+            sync_names: Some(SyncNames::Nobody),
         }))
     }
 

@@ -7,6 +7,7 @@ mod ladder;
 mod replaced;
 mod returning;
 mod slots;
+mod synchronous;
 
 use std::time::Duration;
 

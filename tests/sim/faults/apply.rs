@@ -12,6 +12,7 @@ use super::{Fault, Target, What};
 use crate::etcd::Author;
 use crate::host;
 use crate::net::Link;
+use crate::plan::SyncPlan;
 use crate::postgres::{Process, Stopped, USUAL_REPLAY_STEP, crash_postmaster, pass_time};
 use crate::world::World;
 
@@ -69,6 +70,7 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::Compact => world.etcd.borrow_mut().compact(),
         What::ChangeTtl => change_ttl(world, *world.rng.pick(&[1, 2, 3, 5])),
         What::ShortestTtl => change_ttl(world, 1),
+        What::ChangeSync => change_sync(world),
         What::Switchover | What::Failover => ask(world, fault.what == What::Switchover),
         _ => net(world, node, fault.what),
     }
@@ -174,9 +176,23 @@ fn ask(world: &World, switchover: bool) {
 
 /// A person edits the cluster's configuration.
 fn change_ttl(world: &World, seconds: u64) {
+    edit_config(world, |config| config["ttl"] = seconds.into());
+}
+
+/// The same, of synchronous replication.
+fn change_sync(world: &World) {
+    let sync = SyncPlan::draw(&world.rng);
+    edit_config(world, |config| {
+        config["synchronous_mode"] = sync.mode.clone();
+        config["synchronous_mode_strict"] = sync.strict.into();
+        config["synchronous_node_count"] = sync.count.into();
+    });
+}
+
+fn edit_config(world: &World, edit: impl FnOnce(&mut serde_json::Value)) {
     let (cluster, _) = decode(&world.etcd.borrow().snapshot());
     let Some(mut config) = cluster.config else { return };
-    config.value["ttl"] = seconds.into();
+    edit(&mut config.value);
     let author = Author { node: None, incarnation: Incarnation(0), sent_at: world.now() };
     let value = codec::config(&config.value);
     if world.etcd.borrow().up {
@@ -223,6 +239,7 @@ pub fn end(world: &Rc<World>, one: &Underway) {
         | What::ChangeTtl
         | What::ShortestTtl
         | What::RecycleLog
+        | What::ChangeSync
         | What::HangWatches
         | What::CutWatches => {}
         _ => mend(world, one.node),
@@ -311,6 +328,7 @@ fn told(what: What) -> &'static str {
         What::RecycleLog => "FAULT: its old log is gone",
         What::BreakRewinds => "FAULT: its rewinds break off",
         What::ChangeTtl | What::ShortestTtl => "somebody changes the ttl",
+        What::ChangeSync => "somebody changes synchronous replication",
     }
 }
 
@@ -325,7 +343,8 @@ fn over(what: What) -> &'static str {
         | What::Failover
         | What::ChangeTtl
         | What::RecycleLog
-        | What::ShortestTtl => "over",
+        | What::ShortestTtl
+        | What::ChangeSync => "over",
         _ => "over: mended",
     }
 }

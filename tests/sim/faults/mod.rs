@@ -110,6 +110,8 @@ pub enum What {
     Failover,
     /// Somebody changes the `ttl` of the cluster.
     ChangeTtl,
+    /// Somebody changes the settings of synchronous replication.
+    ChangeSync,
     /// Somebody makes the `ttl` as short as it can be.
     ShortestTtl,
     /// The node's server keeps no log but the newest.
@@ -187,6 +189,20 @@ fn gray(rng: &Rng, ttl: Duration) -> Fault {
     ]);
     let at = rng.part(ttl, 0, 150);
     Fault { at, lasts: Duration::from_secs(3600), target: Target::Leader, what }
+}
+
+/// Some worlds have their synchronous mode changed under way.
+pub fn draw_changes_of_sync(rng: &Rng, plan: &mut crate::plan::Plan) {
+    if !rng.chance(300) {
+        return;
+    }
+    for _ in 0..rng.between(1, 3) {
+        let at = rng.part(plan.faulty_for, 0, 90);
+        let lasts = rng.part(plan.ttl, 10, 20);
+        let fault = Fault { at, lasts, target: Target::Any, what: What::ChangeSync };
+        plan.faults.push(fault);
+    }
+    plan.faults.sort_by_key(|fault| fault.at);
 }
 
 fn singly(rng: &Rng, ttl: Duration, within: Duration, count: u64) -> Vec<Fault> {

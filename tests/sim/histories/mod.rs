@@ -73,6 +73,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
         remove_after_failed_rewind: false,
         diverged_data: DivergedData::Keep,
         failsafe: false,
+        sync: Default::default(),
         tags: vec![None, None, None],
         faults_from_the_start: false,
         faulty_for: Duration::from_secs(8),

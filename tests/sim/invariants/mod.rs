@@ -7,6 +7,7 @@ mod failsafe_promise_kept;
 mod fence_before_takeover;
 pub mod gray_failures;
 mod lease_before_promotion;
+mod no_acknowledged_commit_lost;
 mod no_process_after_deadline;
 mod nothing_destroyed_silently;
 mod one_primary_answers;
@@ -15,6 +16,7 @@ mod promise_is_kept;
 mod race_after_silence;
 mod rewinding_never_serves;
 mod slots_of_members_are_kept;
+mod sync_names_inside_postgres;
 mod term_guarded_writes;
 mod terms_rise;
 
@@ -52,7 +54,12 @@ pub fn opens(world: &World, node: usize) {
 
 /// A server accepts writes from now on; returns the number of the opening.
 pub fn opened(world: &World, node: usize, at: At) -> usize {
-    hold(world, async_loss_within_bound::NAME, async_loss_within_bound::check(world, node, at));
+    if world.truth.borrow().sync.is_some() {
+        let check = no_acknowledged_commit_lost::check(world, node, at);
+        hold(world, no_acknowledged_commit_lost::NAME, check);
+    } else {
+        hold(world, async_loss_within_bound::NAME, async_loss_within_bound::check(world, node, at));
+    }
     let mut truth = world.truth.borrow_mut();
     let before = truth.openings.last().map(|opening| opening.node);
     let began = truth.began;
@@ -79,6 +86,12 @@ pub fn acknowledged(world: &World, node: usize, opening: usize, at: At) {
     }
     let mut truth = world.truth.borrow_mut();
     truth.acknowledged = Some(at);
+    if truth.sync.is_some() {
+        truth.sync_acknowledged = Some(at);
+        if truth.baton.as_ref().is_some_and(|baton| baton.term >= Term(3)) {
+            world.sometimes(Sometimes::SyncCommitInLaterTerm);
+        }
+    }
     truth.last = Some((now, opening));
 }
 
@@ -133,6 +146,7 @@ pub fn at_every_step(world: &World) {
         hold(world, gray_failures::WORKING, check);
     }
     hold(world, gray_failures::IN_TIME, gray_failures::check_in_time(world));
+    hold(world, sync_names_inside_postgres::NAME, sync_names_inside_postgres::check(world));
     hold(world, rewinding_never_serves::NAME, rewinding_never_serves::check(world));
     hold(world, no_process_after_deadline::NAME, no_process_after_deadline::check(world));
 }

@@ -33,6 +33,7 @@ fn state(world: &World, node: usize) -> State {
             ancestors: world.wal.borrow().branch(data.at).ancestors.clone(),
             downstreams: downstreams(world, node),
             slots: slots(data),
+            sync_names: Some(pg.sync.names.clone()),
         }),
         Process::Standby => {
             let wal = world.wal.borrow();

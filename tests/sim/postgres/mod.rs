@@ -7,6 +7,7 @@ mod physics;
 mod probes;
 mod server;
 mod streaming;
+mod synchronous;
 mod wal;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 pub use physics::{crash_postmaster, kill_everything, pass_time};
 pub use probes::SimProbes;
 pub use server::SimServer;
+pub use synchronous::Synchronous;
 pub use wal::{At, Wal};
 
 /// What is in the data directory.
@@ -146,6 +148,8 @@ pub struct Pg {
     pub useless: Option<(Duration, Duration)>,
     /// How much longer starts, stops and promotions take.
     pub slow: Duration,
+    /// Whom its commits wait for.
+    pub sync: Synchronous,
     /// When everything is killed, by this node's clock.
     pub fence: Option<Monotonic>,
     /// Told when the postmaster ends.
@@ -175,6 +179,7 @@ impl Default for Pg {
             awaits_standby: false,
             useless: None,
             slow: Duration::ZERO,
+            sync: Synchronous::default(),
             fence: None,
             exits: Rc::new(Notify::new()),
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use pgbaton::cluster::ControlState;
 use pgbaton::values::{Clock, Lsn};
 
-use super::streaming;
 use super::{Content, Process};
+use super::{streaming, synchronous};
 use crate::invariants;
 use crate::sometimes::Sometimes;
 use crate::world::World;
@@ -26,6 +26,7 @@ pub fn pass_time(world: &World, node: usize) {
     write(world, node);
     streaming::receive(world, node);
     replay(world, node);
+    synchronous::pass_time(world, node);
 }
 
 fn fence(world: &World, node: usize) {
@@ -179,6 +180,7 @@ fn finish_stop(world: &World, node: usize) {
     }
     let mut pg = host.pg.borrow_mut();
     pg.process = Process::Off;
+    pg.sync.ends();
     pg.drop_receiver();
     let exits = std::rc::Rc::clone(&pg.exits);
     if let Some(data) = pg.data_mut() {
@@ -205,15 +207,21 @@ fn write(world: &World, node: usize) {
     let before = data.at;
     data.at = world.wal.borrow_mut().append(before, world.rng.between(40, 400));
     let (after, twin) = (data.at, data.at.branch != before.branch);
+    let waits = pg.sync.waits;
+    if waits && !orphaned {
+        pg.sync.waiting.push_back((after, opening));
+    }
     drop(pg);
     if twin {
         let text = format!("{} wrote over what another server had written", host.name);
         world.broken(invariants::EQUAL_TIMELINE, text);
     }
-    if orphaned {
+    if orphaned && !waits {
         world.sometimes(Sometimes::OrphansWrote);
     }
-    invariants::acknowledged(world, node, opening, after);
+    if !waits {
+        invariants::acknowledged(world, node, opening, after);
+    }
 }
 
 fn replay(world: &World, node: usize) {
@@ -254,6 +262,7 @@ pub fn kill_everything(world: &World, node: usize) {
     }
     pg.process = Process::Off;
     pg.stopped = None;
+    pg.sync.ends();
     pg.lingering = pg.stalled;
     pg.drop_receiver();
     pg.receiver.received = None;

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use pgbaton::cluster::{Look, StartAs, State, StopMode, Upstream};
-use pgbaton::config::EffectivePostgresql;
+use pgbaton::cluster::{Look, StartAs, State, StopMode, SyncNames, Upstream};
+use pgbaton::config::{CLOSED_NAMES, EffectivePostgresql};
 use pgbaton::postgres::{CopyProgress, Killed, Promoted, Server, ServerError, Settled};
 use pgbaton::values::{Lsn, SystemId, Timeline, WalPosition};
 use tokio::time::sleep;
 
 use super::physics::start_takes;
-use super::{Content, Process, facts, jobs, kill_everything};
+use super::{Content, Process, facts, jobs, kill_everything, synchronous};
 use crate::gate::POLLS_MAX;
 use crate::invariants::{self, Deed};
 use crate::sometimes::Sometimes;
@@ -42,7 +42,7 @@ impl SimServer {
     }
 
     /// Waits until `done`, for at most `within`.
-    async fn until(
+    pub(super) async fn until(
         &self,
         what: &'static str,
         within: Duration,
@@ -96,8 +96,20 @@ impl Server for SimServer {
         exits.notified().await;
     }
 
-    async fn configure(&self, _: &EffectivePostgresql) -> Result<bool, ServerError> {
+    async fn set_sync_names(
+        &self,
+        names: Option<&SyncNames>,
+        raises_count: bool,
+        within: Duration,
+    ) -> Result<Lsn, ServerError> {
+        synchronous::set_names(self, names, raises_count, within).await
+    }
+
+    async fn configure(&self, settings: &EffectivePostgresql) -> Result<bool, ServerError> {
         self.disk().await;
+        let names = settings.parameters.get("synchronous_standby_names");
+        let managed = names.is_some_and(|names| names == CLOSED_NAMES);
+        synchronous::configured(&self.world, self.node, managed);
         Ok(false)
     }
 
@@ -151,6 +163,7 @@ impl Server for SimServer {
             };
             let redo = data.redo;
             pg.replayed = redo;
+            pg.sync.starts();
             pg.receiver = super::Receiver::default();
             let ready_at = self.world.now() + start_takes(&self.world, crashed, slow);
             pg.process = Process::Starting { ready_at, as_primary };

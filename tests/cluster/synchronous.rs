@@ -1,0 +1,177 @@
+//! Synchronous replication: what was acknowledged is there after the primary's death, with and without
+//! anybody left to acknowledge it, and while the mode itself is changed.
+
+use serde_json::{Value, json};
+
+use crate::faults::{BOUND, under_load};
+use crate::support::cluster::{Cluster, Plan, START_BOUND};
+use crate::support::sql;
+use crate::support::wait::wait_until;
+
+fn plan(dcs: Value) -> Plan {
+    Plan { dcs, ..Plan::default() }
+}
+
+/// Until so many nodes answer this probe with 200.
+#[track_caller]
+fn wait_for_probe(cluster: &Cluster, path: &str, count: usize) {
+    wait_until(&format!("{count} nodes answer {path}"), BOUND, || {
+        cluster.nodes.iter().filter(|node| node.answers(path, 200)).count() == count
+    });
+}
+
+fn names(cluster: &Cluster, node: usize) -> String {
+    let server = cluster.nodes[node].postgresql();
+    sql::value(server, "SHOW synchronous_standby_names").unwrap_or_default()
+}
+
+#[test]
+fn in_quorum_mode_the_primarys_death_loses_nothing() {
+    let scenario = under_load(plan(json!({ "synchronous_mode": "quorum" })), |cluster, leader| {
+        wait_for_probe(cluster, "/quorum", 2);
+        assert!(names(cluster, leader).starts_with("ANY 1 ("), "{}", names(cluster, leader));
+        cluster.nodes[leader].kill_host();
+    });
+    scenario.report.print("quorum mode, host killed", scenario.since);
+    scenario.report.assert_nothing_lost();
+    scenario.report.assert_one_writer();
+    let now = scenario.leader_now();
+    assert_ne!(now, scenario.leader, "another node leads");
+    let mut cluster = scenario.cluster;
+    cluster.nodes[scenario.leader].start();
+    cluster.wait_until_whole(BOUND);
+    wait_for_probe(&cluster, "/quorum", 2);
+    let shown = cluster.nodes[now].ctl(&["list"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert_eq!(shown.matches("Quorum Standby").count(), 2, "{shown}");
+}
+
+#[test]
+fn in_synchronous_mode_only_the_synchronous_standby_takes_over() {
+    let mut standby = None;
+    let scenario = under_load(plan(json!({ "synchronous_mode": true })), |cluster, leader| {
+        wait_for_probe(cluster, "/sync", 1);
+        wait_for_probe(cluster, "/async", 1);
+        let others = cluster.others(leader);
+        standby = others.into_iter().find(|node| cluster.nodes[*node].answers("/sync", 200));
+        cluster.nodes[leader].kill_host();
+    });
+    scenario.report.print("synchronous mode, host killed", scenario.since);
+    scenario.report.assert_nothing_lost();
+    assert_eq!(Some(scenario.leader_now()), standby);
+}
+
+#[test]
+fn without_any_standby_writes_go_on_and_only_the_leader_may_lead() {
+    let mut cluster = Cluster::start(plan(json!({ "synchronous_mode": true })));
+    let leader = cluster.wait_until_whole(START_BOUND);
+    wait_for_probe(&cluster, "/sync", 1);
+    let ledger = cluster.open_ledger();
+    ledger.wait_for_writes(leader, 20, BOUND);
+    for other in cluster.others(leader) {
+        cluster.nodes[other].kill_host();
+    }
+    wait_until("commits wait for nobody", BOUND, || names(&cluster, leader).is_empty());
+    ledger.wait_for_writes(leader, 20, BOUND);
+    // The one who knows all that was acknowledged dies; those who do not stay where they are.
+    cluster.nodes[leader].kill_host();
+    let others = cluster.others(leader);
+    for other in &others {
+        cluster.nodes[*other].start();
+    }
+    wait_until("the others say why they do not lead", BOUND, || {
+        others.iter().all(|node| {
+            let said = cluster.nodes[*node].get("/patroni").map(|answer| answer.body);
+            said.is_some_and(|said| said.contains("only the last leader"))
+        })
+    });
+    assert!(others.iter().all(|node| !cluster.nodes[*node].is_primary()));
+    cluster.nodes[leader].start();
+    let now = cluster.wait_for_leader(BOUND);
+    let report = ledger.close(cluster.nodes[now].postgresql());
+    report.assert_nothing_lost();
+}
+
+#[test]
+fn in_strict_mode_writes_wait_for_a_standby() {
+    let dcs = json!({ "synchronous_mode": true, "synchronous_mode_strict": true });
+    let mut cluster = Cluster::start(plan(dcs));
+    let leader = cluster.wait_until_whole(START_BOUND);
+    wait_for_probe(&cluster, "/sync", 1);
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "CREATE TABLE strict (id int)");
+    let others = cluster.others(leader);
+    for other in &others {
+        cluster.nodes[*other].kill_host();
+    }
+    wait_until("nobody streams", BOUND, || {
+        sql::value(server, "SELECT count(*) FROM pg_stat_replication").as_deref() == Ok("0")
+    });
+    let write = std::thread::spawn(move || sql::query(server, "INSERT INTO strict VALUES (1)"));
+    wait_until("the write waits", BOUND, || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        sql::value(server, waiting).as_deref() == Ok("1")
+    });
+    assert!(!names(&cluster, leader).is_empty());
+    cluster.nodes[others[0]].start();
+    write.join().expect("the writer's thread").expect("the write is done once a standby is there");
+    assert_eq!(sql::value(server, "SELECT count(*) FROM strict").as_deref(), Ok("1"));
+}
+
+#[test]
+fn the_mode_changes_under_load() {
+    let cluster = Cluster::start(Plan::default());
+    let leader = cluster.wait_until_whole(START_BOUND);
+    let ledger = cluster.open_ledger();
+    ledger.wait_for_writes(leader, 20, BOUND);
+    let node = &cluster.nodes[leader];
+    for (mode, probe, count, beginning) in [
+        (json!(true), "/sync", 1, "1 ("),
+        (json!("quorum"), "/quorum", 2, "ANY 1 ("),
+        (json!(true), "/sync", 1, "1 ("),
+        (json!(false), "/async", 2, ""),
+    ] {
+        let body = json!({ "synchronous_mode": mode }).to_string();
+        assert_eq!(node.send("PATCH", "/config", &body).status, 200);
+        wait_for_probe(&cluster, probe, count);
+        wait_until("the server waits for whom it should", BOUND, || {
+            let names = names(&cluster, leader);
+            names.starts_with(beginning) && names.is_empty() == beginning.is_empty()
+        });
+        ledger.wait_for_writes(leader, 20, BOUND);
+    }
+    let report = ledger.close(cluster.nodes[leader].postgresql());
+    report.assert_nothing_lost();
+    report.assert_one_writer();
+}
+
+#[test]
+fn a_node_tagged_nosync_is_never_waited_for() {
+    let mut cluster = Cluster::prepare(plan(json!({ "synchronous_mode": "quorum" })));
+    cluster.nodes[2].set("/tags", json!({ "nosync": true }));
+    for node in &mut cluster.nodes {
+        node.start();
+    }
+    let leader = cluster.wait_until_whole(START_BOUND);
+    let count = if leader == 2 { 2 } else { 1 };
+    wait_for_probe(&cluster, "/quorum", count);
+    if leader != 2 {
+        assert!(!names(&cluster, leader).contains(&cluster.nodes[2].name));
+        assert!(cluster.nodes[2].answers("/async", 200));
+    }
+}
+
+#[test]
+fn names_that_somebody_set_by_hand_leave_the_lead_to_the_leader() {
+    let cluster = Cluster::start(plan(json!({ "synchronous_mode": true })));
+    let leader = cluster.wait_until_whole(START_BOUND);
+    wait_for_probe(&cluster, "/sync", 1);
+    let server = cluster.nodes[leader].postgresql();
+    sql::run(server, "ALTER SYSTEM SET synchronous_standby_names = ''");
+    sql::run(server, "SELECT pg_reload_conf()");
+    wait_for_probe(&cluster, "/sync", 0);
+    cluster.nodes[leader].wait_for_log("ALTER SYSTEM RESET", BOUND);
+    sql::run(server, "ALTER SYSTEM RESET synchronous_standby_names");
+    sql::run(server, "SELECT pg_reload_conf()");
+    wait_for_probe(&cluster, "/sync", 1);
+}
