@@ -110,7 +110,7 @@ impl<P: Ports> Agent<P> {
         let Some(sight) = sight.as_ref() else { return (0, None) };
         let ago = self.now().since(sight.read_at).as_secs() as i64;
         let seen = self.inlets.context.clock.wall_micros() / 1_000_000 - ago;
-        (seen, Some((Arc::clone(&sight.cluster), sight.read_at)))
+        (seen, Some((Arc::clone(&sight.cluster), sight.shown_until())))
     }
 
     fn publish_member(&mut self, view: &View, state: MemberState, role: Role) {

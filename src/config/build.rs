@@ -193,5 +193,8 @@ fn log(root: &Node) -> LogConfig {
             .into_iter()
             .filter_map(|(name, value)| Some((name, level(value.as_str()?)?)))
             .collect::<BTreeMap<_, _>>(),
+        max_queue_size: number("log.max_queue_size")
+            .and_then(|lines| usize::try_from(lines).ok())
+            .map_or(default.max_queue_size, |lines| lines.max(1)),
     }
 }

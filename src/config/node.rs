@@ -146,8 +146,10 @@ pub struct LogConfig {
     pub file_size_bytes: u64,
     /// Permissions of the log files.
     pub mode: Option<u32>,
-    /// Levels for single modules.
+    /// Levels for single modules, by the beginning of their names: `pgbaton.act`, `postgres`.
     pub loggers: BTreeMap<String, LogLevel>,
+    /// How many lines may wait to be written; what comes beyond that is dropped and counted.
+    pub max_queue_size: usize,
 }
 
 impl Default for LogConfig {
@@ -161,6 +163,7 @@ impl Default for LogConfig {
             file_size_bytes: 25_000_000,
             mode: None,
             loggers: BTreeMap::new(),
+            max_queue_size: 1000,
         }
     }
 }

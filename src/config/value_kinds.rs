@@ -11,6 +11,10 @@ use super::yaml::{Content, Entry, Node, Place};
 /// Options that the agent gives to `initdb` itself, or that make no sense here.
 const FORBIDDEN_INITDB_OPTIONS: [&str; 5] = ["pgdata", "nosync", "pwfile", "sync-only", "version"];
 
+/// What log lines can come from: the agent, the server, and the libraries for etcd and HTTP.
+const LOGGERS: [&str; 8] =
+    ["pgbaton", "postgres", "etcd_client", "tonic", "h2", "hyper", "hyper_util", "tokio_postgres"];
+
 /// Checks one value; what does not fit becomes a finding.
 pub(super) fn check(kind: Kind, key: &str, entry: &Entry, findings: &mut Findings) {
     let value = &entry.value;
@@ -19,6 +23,7 @@ pub(super) fn check(kind: Kind, key: &str, entry: &Entry, findings: &mut Finding
         Kind::Lines => return lines(key, entry, findings),
         Kind::InitdbOptions => return initdb_options(key, entry, findings),
         Kind::TagSwitch => return tag_switch(key, entry, findings),
+        Kind::Loggers => return loggers(key, entry, findings),
         _ => {}
     }
     if let Some(expected) = expected(kind, value) {
@@ -108,7 +113,12 @@ fn expected(kind: Kind, value: &Node) -> Option<String> {
                 || parse_bool(&json).is_some(),
             "on, off or quorum",
         ),
-        Kind::Scalars | Kind::Gucs | Kind::Lines | Kind::InitdbOptions | Kind::TagSwitch => None,
+        Kind::Scalars
+        | Kind::Gucs
+        | Kind::Lines
+        | Kind::InitdbOptions
+        | Kind::TagSwitch
+        | Kind::Loggers => None,
     }
 }
 
@@ -225,6 +235,28 @@ pub(super) fn initdb_arguments(value: &Node) -> Vec<String> {
             })
             .collect(),
         _ => value.entries().iter().filter_map(pair).collect(),
+    }
+}
+
+/// Patroni's loggers are Python's modules; a name that means none of ours would do nothing.
+fn loggers(key: &str, entry: &Entry, findings: &mut Findings) {
+    let Content::Mapping(entries) = &entry.value.content else {
+        let message = format!("expected a mapping, found {}", entry.value.describe());
+        return findings.error(&entry.place, key, message);
+    };
+    for one in entries {
+        let key = format!("{key}.{}", one.key);
+        if one.value.text().and_then(LogLevel::from_name).is_none() {
+            let found = one.value.describe();
+            let message = format!("expected DEBUG, INFO, WARNING or ERROR, found {found}");
+            findings.error(&value_place(one), &key, message);
+        }
+        let first = one.key.split(['.', ':']).next().unwrap_or_default();
+        if !LOGGERS.contains(&first) {
+            let message = "no such logger: expected pgbaton, one of its modules such as pgbaton.act, \
+                           or postgres for what the server says";
+            findings.warning(&one.place, &key, message.to_owned());
+        }
     }
 }
 

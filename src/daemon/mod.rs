@@ -3,6 +3,7 @@
 mod advice;
 mod guardian;
 mod journal;
+mod log_file;
 mod logging;
 mod notify;
 mod ports;
@@ -29,6 +30,7 @@ use crate::fence::BoottimeClock;
 use crate::publish::{Events, Metrics};
 use crate::values::Clock;
 use crate::wake::Calls;
+use logging::Log;
 use notify::Notify;
 use ports::{Environment, RealPorts};
 
@@ -49,7 +51,18 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let own_path = upgrade::own_path();
     let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
-    logging::start(&config.log).context("the log could not be started")?;
+    let log = Log::start(&config.log).context("the log could not be started")?;
+    let ended = run_logged(path, env, config, log);
+    logging::finish();
+    ended
+}
+
+fn run_logged(
+    path: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+    config: Arc<NodeConfig>,
+    log: Log,
+) -> Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
     let guardian = environment.guardian();
@@ -66,7 +79,7 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     let kept_open = listener.try_clone()?;
     let (metrics, events) = (Metrics::default(), Events::default());
     let listening = Arc::new(OnceLock::new());
-    let reload = reloader(path, env, Arc::clone(&listening));
+    let reload = reloader(path, env, Arc::clone(&listening), log);
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
@@ -175,11 +188,15 @@ fn reloader(
     path: Option<PathBuf>,
     env: BTreeMap<String, String>,
     listening: Arc<OnceLock<ApiState>>,
+    log: Log,
 ) -> Box<dyn Fn() -> Option<Arc<NodeConfig>>> {
     Box::new(move || {
         let mut say = |finding: &Finding| warn!(%finding, "while reading the files again");
         match read_config(path.as_deref(), &env, &mut say) {
             Ok(config) => {
+                if let Err(error) = log.change(&config.log) {
+                    warn!(error = format!("{error:#}"), "the log stays as it was");
+                }
                 if let Some(api) = listening.get() {
                     api.set_access(Access::of(&config.restapi).0);
                 }
@@ -248,6 +265,7 @@ fn on_a_thread(
     let body = move || {
         if let Err(error) = what() {
             tracing::error!(thread = name, error = format!("{error:#}"), "ended");
+            logging::finish();
             std::process::exit(1);
         }
     };

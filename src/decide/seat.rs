@@ -18,6 +18,21 @@ pub struct Sight {
     pub baton_learned_at: Monotonic,
     /// When the last linearizable read that was answered had been sent.
     pub read_at: Monotonic,
+    /// The durations that were in force then: they say when the next read is due, and so how old this
+    /// one may become. A `ttl` that is made shorter does not make a good read a bad one.
+    pub read_under: LeaseTimes,
+}
+
+impl Sight {
+    /// Whether the store was read lately enough for a decision to build on it.
+    pub fn is_fresh(&self, now: Monotonic) -> bool {
+        now.since(self.read_at) < self.read_under.proof_of_life
+    }
+
+    /// Until when what was read may be shown as the state of the cluster.
+    pub fn shown_until(&self) -> Monotonic {
+        self.read_at + self.read_under.ttl
+    }
 }
 
 /// What this node's own lease says.
@@ -56,7 +71,7 @@ pub fn seat(
     } else {
         Seat::Unknown
     };
-    let Some(sight) = sight.filter(|sight| now.since(sight.read_at) < times.proof_of_life) else {
+    let Some(sight) = sight.filter(|sight| sight.is_fresh(now)) else {
         return unknown;
     };
     let Some(baton) = &sight.cluster.baton else {
@@ -96,7 +111,8 @@ mod tests {
         };
         let baton = Some(Versioned { value: baton, revision: Revision(9) });
         let cluster = Arc::new(Cluster { baton, ..Cluster::default() });
-        Sight { cluster, baton_learned_at: learned_at, read_at }
+        let read_under = LeaseTimes::for_ttl(Duration::from_secs(5));
+        Sight { cluster, baton_learned_at: learned_at, read_at, read_under }
     }
 
     #[track_caller]
@@ -111,6 +127,16 @@ mod tests {
         check(None, 1, at(0), Seat::Unknown);
         let old = sight(BatonState::Released, at(0), at(0));
         check(Some(old), 1, at(2_500), Seat::Unknown);
+    }
+
+    #[test]
+    fn a_read_does_not_age_by_a_ttl_that_was_made_shorter_since() {
+        let read = sight(BatonState::Released, at(0), at(0));
+        let shorter = LeaseTimes::for_ttl(Duration::from_secs(1));
+        let found =
+            |now| seat(Some(&read), &LeaseSight::default(), Incarnation(1), &shorter, at(now));
+        assert_eq!(found(2_400), Seat::Vacant(Vacancy::Released));
+        assert_eq!(found(2_500), Seat::Unknown);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub struct Mirror<S, C> {
     raw: RawSnapshot,
     baton_learned_at: Monotonic,
     read_at: Option<Monotonic>,
+    read_under: LeaseTimes,
     in_gap: bool,
     told: Vec<String>,
 }
@@ -35,6 +36,7 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         shown: watch::Sender<Option<Arc<Sight>>>,
         metrics: Metrics,
     ) -> Self {
+        let read_under = *times.borrow();
         Self {
             store,
             clock,
@@ -44,6 +46,7 @@ impl<S: Store, C: Clock> Mirror<S, C> {
             raw: RawSnapshot::default(),
             baton_learned_at: Monotonic::ZERO,
             read_at: None,
+            read_under,
             in_gap: true,
             told: Vec::new(),
         }
@@ -97,11 +100,17 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         let within = self.times().one_try;
         let mut changes = self.store.watch(self.raw.revision, within).await?;
         loop {
-            let poll_in = self.times().renewal_period;
+            let poll_in = self.times().renewal_period.saturating_sub(self.since_read());
             tokio::select! {
                 biased;
                 batch = changes.next() => self.apply(batch?),
-                () = tokio::time::sleep(poll_in.saturating_sub(self.since_read())) => {
+                // Other times are in force: the next read is due by these.
+                Ok(()) = self.times.changed() => {
+                    if !self.read().await {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep(poll_in) => {
                     if !self.read().await {
                         return Ok(());
                     }
@@ -118,11 +127,12 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         // A process that was stopped, or a store that was silent, leaves a gap: the holder gets a
         // whole ttl from the first read after it.
         let times = self.times();
-        let longest = times.renewal_period * 2 + times.one_try;
+        let longest = self.read_under.renewal_period * 2 + self.read_under.one_try;
         let gap = self.in_gap || self.read_at.is_none_or(|before| sent_at.since(before) > longest);
         let newer = raw.revision >= self.raw.revision;
         self.in_gap = false;
         self.read_at = Some(sent_at);
+        self.read_under = times;
         let changed = newer && raw.keys != self.raw.keys;
         if gap || baton_revision(&raw) != baton_revision(&self.raw) && newer {
             self.baton_learned_at = self.clock.now();
@@ -175,7 +185,12 @@ impl<S: Store, C: Clock> Mirror<S, C> {
                 Arc::new(cluster)
             }
         };
-        let sight = Sight { cluster, baton_learned_at: self.baton_learned_at, read_at };
+        let sight = Sight {
+            cluster,
+            baton_learned_at: self.baton_learned_at,
+            read_at,
+            read_under: self.read_under,
+        };
         // A read that found nothing new is no wake; it only refreshes what is shown.
         self.shown.send_if_modified(|shown| {
             *shown = Some(Arc::new(sight));

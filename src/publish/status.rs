@@ -34,7 +34,7 @@ pub struct Status {
     pub looked_at: Monotonic,
     /// The lease this node holds: its term and deadline.
     pub lease: Option<(Term, LeaseDeadline)>,
-    /// The cluster as last read, and when the read that was answered had been sent.
+    /// The cluster as last read, and until when that may be shown as its state.
     pub cluster: Option<(Arc<Cluster>, Monotonic)>,
     /// Unix time in seconds of the last answer of the store; 0 before the first.
     pub store_last_seen: i64,
@@ -81,11 +81,13 @@ pub struct Activity {
 }
 
 impl Status {
-    /// Whether this node accepts writes at `now`: a primary by the last look, under a lease whose
-    /// deadline lies ahead.
+    /// Whether this node takes clients' writes at `now`: a primary by the last look, under a lease
+    /// whose deadline lies ahead. Not while its data is being made: a bootstrap that fails is undone,
+    /// with whatever was written to it.
     pub fn is_writable(&self, now: Monotonic) -> bool {
         let leads = self.lease.is_some_and(|(_, until)| !until.has_passed(now));
-        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping
+        let is_made = !matches!(self.job, Some((JobKind::Bootstrap, _)));
+        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping && is_made
     }
 
     /// Whether this node holds the lease at `now`.
@@ -100,8 +102,8 @@ impl Status {
 
     /// The cluster, while what was read of it is not older than `ttl`.
     pub fn cluster_in_sight(&self, now: Monotonic) -> Option<&Arc<Cluster>> {
-        let (cluster, read_at) = self.cluster.as_ref()?;
-        (now.since(*read_at) < self.times.ttl).then_some(cluster)
+        let (cluster, until) = self.cluster.as_ref()?;
+        (now < *until).then_some(cluster)
     }
 }
 

@@ -204,7 +204,7 @@ fn base(state: State) -> Status {
         }),
         looked_at: NOW,
         lease: None,
-        cluster: Some((Arc::new(cluster()), NOW)),
+        cluster: Some((Arc::new(cluster()), NOW + TTL)),
         store_last_seen: 1_740_903_399,
         dynamic: Arc::new(Dynamic { ttl: TTL, ..Dynamic::default() }),
         times: LeaseTimes::for_ttl(TTL),
@@ -288,10 +288,10 @@ pub fn other(state: State, published: MemberState) -> Status {
 
 /// The status with its cluster changed.
 pub fn with_cluster(mut status: Status, change: impl FnOnce(&mut Cluster)) -> Status {
-    let (cluster, read_at) = status.cluster.take().expect("the fixtures have a cluster");
+    let (cluster, until) = status.cluster.take().expect("the fixtures have a cluster");
     let mut cluster = Arc::unwrap_or_clone(cluster);
     change(&mut cluster);
-    status.cluster = Some((Arc::new(cluster), read_at));
+    status.cluster = Some((Arc::new(cluster), until));
     status
 }
 

@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Listen,
     OneOf(&'static [&'static str]),
     Level,
+    /// A mapping of loggers to levels.
+    Loggers,
     /// A list of texts.
     Lines,
     /// A list of texts, or one text with commas.

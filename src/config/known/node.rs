@@ -59,16 +59,16 @@ pub(super) const TOP: &[Known] = &[
 pub(super) const LOG: &[Known] = &[
     acted("type", OneOf(&["plain", "json"])),
     acted("level", Level),
-    later("static_fields", Mapping),
-    later_so("dir", Path, "the log goes to standard error"),
-    later("file_num", INT),
-    later("file_size", INT),
-    later("mode", Int(0, 0o777)),
-    later("loggers", Mapping),
+    acted("static_fields", Mapping),
+    acted("dir", Path),
+    acted("file_num", Int(0, u32::MAX as i64)),
+    acted("file_size", Int(0, i64::MAX)),
+    acted("mode", Int(0, 0o777)),
+    acted("loggers", Loggers),
     never("traceback_level", Text, "there are no tracebacks"),
     never("format", Any, "it is a format of Python's"),
     never("dateformat", Text, "times are written as RFC 3339"),
-    never("max_queue_size", INT, "the log has no queue"),
+    acted("max_queue_size", Int(1, 1_000_000)),
     never("deduplicate_heartbeat_logs", Switch, "there are no heartbeat lines"),
 ];
 
