@@ -321,8 +321,9 @@ impl Guardian {
             let _ = child.wait();
         }
         if !self.0.leaves.load(Ordering::SeqCst) {
-            let armed = link.page.armed();
-            let passed = armed.filter(|until| until.has_passed(BoottimeClock.now()));
+            // The one it knew of: the agent may have moved it since.
+            let known = link.page.taken_in();
+            let passed = known.filter(|until| until.has_passed(BoottimeClock.now()));
             (self.0.tell)(GuardianNews::Gone(passed));
             self.replace(link.strength);
         }

@@ -105,7 +105,7 @@ fn an_agent_that_is_told_to_stop_hands_over_without_loss() {
 }
 
 #[test]
-fn a_killed_agent_takes_its_server_along_and_another_takes_over() {
+fn a_killed_agent_is_replaced_and_its_server_is_closed_before() {
     let mut scenario = under_load(Plan::default(), |cluster, leader| {
         cluster.nodes[leader].kill_agent();
         cluster.wait_for_another_leader(leader, BOUND);
@@ -115,7 +115,7 @@ fn a_killed_agent_takes_its_server_along_and_another_takes_over() {
     scenario.report.assert_lost_at_most(Duration::from_secs(1), scenario.since);
     scenario.report.assert_gap(scenario.since, ttl + TAKEOVER_BOUND);
     let former = scenario.leader;
-    let left = crate::support::processes::working_in(&scenario.cluster.nodes[former].dir);
+    let left = crate::fence::servers(&scenario.cluster.nodes[former].dir);
     assert!(left.is_empty(), "of the killed agent's server these are left: {left:?}");
     scenario.cluster.nodes[former].start();
     scenario.cluster.wait_until_whole(BOUND);

@@ -103,7 +103,7 @@ fn guardian(node: &Node) -> Pid {
 }
 
 /// Those of a node's processes that are its server's.
-fn servers(dir: &Path) -> Vec<Pid> {
+pub fn servers(dir: &Path) -> Vec<Pid> {
     let is_server = |pid: &Pid| {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         name.trim() == "postgres"
