@@ -6,6 +6,7 @@ mod support;
 
 mod bootstrap;
 mod faults;
+mod forgetful;
 mod input;
 mod outage;
 mod outside;
