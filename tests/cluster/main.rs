@@ -8,6 +8,7 @@ mod bootstrap;
 mod faults;
 mod fence;
 mod gray;
+mod forgetful;
 mod input;
 mod ladder;
 mod outage;

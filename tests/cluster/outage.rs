@@ -8,9 +8,9 @@ use crate::support::cluster::{Cluster, Plan};
 use crate::support::wait::wait_until;
 
 /// "0 s" means no more than this, on top of what a cluster at rest shows here.
-const NO_GAP: Duration = Duration::from_millis(100);
+pub const NO_GAP: Duration = Duration::from_millis(100);
 /// What a write takes here at most when nothing is wrong: these are loaded machines with debug builds.
-const AT_REST: Duration = Duration::from_millis(400);
+pub const AT_REST: Duration = Duration::from_millis(400);
 
 fn three_and_three() -> Plan {
     Plan { etcd_members: 3, ..Plan::default() }
@@ -18,7 +18,7 @@ fn three_and_three() -> Plan {
 
 /// Until the store lists all members: only then do they stand in for it.
 #[track_caller]
-fn wait_until_listed(cluster: &Cluster, leader: usize, count: usize) {
+pub fn wait_until_listed(cluster: &Cluster, leader: usize, count: usize) {
     wait_until("the failsafe key lists the members", BOUND, || {
         let answer = cluster.nodes[leader].get("/failsafe");
         let listed = answer.filter(|answer| answer.status == 200).map(|answer| answer.json());
@@ -28,7 +28,7 @@ fn wait_until_listed(cluster: &Cluster, leader: usize, count: usize) {
 
 /// For three times the lease nothing happens: the leader goes on and says so.
 #[track_caller]
-fn watch_it_lead(cluster: &Cluster, leader: usize) {
+pub fn watch_it_lead(cluster: &Cluster, leader: usize) {
     let until = Instant::now() + Duration::from_secs(cluster.plan.ttl) * 3;
     while Instant::now() < until {
         assert!(cluster.nodes[leader].is_primary(), "{}", cluster.nodes[leader].log_end());
@@ -43,7 +43,7 @@ fn kill_etcd(cluster: &mut Cluster) {
 }
 
 #[track_caller]
-fn assert_that_nothing_happened(scenario: &Scenario) {
+pub fn assert_that_nothing_happened(scenario: &Scenario) {
     scenario.report.assert_nothing_lost();
     scenario.report.assert_gap(scenario.since, AT_REST + NO_GAP);
     assert_eq!(scenario.timelines().len(), 1, "nobody was promoted");

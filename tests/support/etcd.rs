@@ -157,6 +157,12 @@ impl Etcd {
         (0..self.members.len()).for_each(|index| self.wait_until_healthy(index));
     }
 
+    /// Where a member keeps its data; for a member that does not run.
+    pub fn data_of(&self, index: usize) -> PathBuf {
+        assert!(self.members[index].child.is_none(), "the member runs");
+        self.dir.path().join(&self.members[index].name)
+    }
+
     /// Stops a member where it stands: its connections stay open, nothing is answered.
     pub fn freeze(&self, index: usize) {
         self.signal(index, Signal::SIGSTOP);
