@@ -29,6 +29,7 @@ impl LocalServer {
         if self.find_running().await?.is_some() {
             return Err(ServerError::NotPossible("the server runs already".into()));
         }
+        let before = self.last_role();
         let mut kills = self.target.kills();
         if self.end_orphans().await? {
             kills += 1;
@@ -57,8 +58,10 @@ impl LocalServer {
         }
         self.wait_until_it_answers(&postmaster).await?;
         let role = if is_standby { Role::Replica } else { Role::Primary };
-        // In another part than before: the agent tells that, in the place of the start.
-        if self.note_role(role).is_none_or(|before| before == role) {
+        self.note_role(role);
+        // In another part than before the start: the agent tells that, in the place of the start. It
+        // may have done so by now, and a second command would end the first.
+        if before.is_none_or(|before| before == role) {
             self.run_callback(Event::Start, role);
         }
         Ok(())

@@ -120,9 +120,14 @@ impl LocalServer {
         self.shared().stops = stops;
     }
 
-    /// Notes the part that the server plays from now on; returns the one before.
-    pub(super) fn note_role(&self, role: Role) -> Option<Role> {
-        self.shared().role.replace(role)
+    /// Notes the part that the server plays from now on.
+    pub(super) fn note_role(&self, role: Role) {
+        self.shared().role = Some(role);
+    }
+
+    /// The part that it played when it was last started or changed it.
+    pub(super) fn last_role(&self) -> Option<Role> {
+        self.shared().role
     }
 
     /// The postmaster that this agent knows of, if it has not ended.

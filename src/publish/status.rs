@@ -72,11 +72,13 @@ pub struct Activity {
 }
 
 impl Status {
-    /// Whether this node accepts writes at `now`: a primary by the last look, under a lease whose
-    /// deadline lies ahead.
+    /// Whether this node takes clients' writes at `now`: a primary by the last look, under a lease
+    /// whose deadline lies ahead. Not while its data is being made: a bootstrap that fails is undone,
+    /// with whatever was written to it.
     pub fn is_writable(&self, now: Monotonic) -> bool {
         let leads = self.lease.is_some_and(|(_, until)| !until.has_passed(now));
-        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping
+        let is_made = !matches!(self.job, Some((JobKind::Bootstrap, _)));
+        leads && matches!(self.look.state, State::Primary(_)) && !self.stopping && is_made
     }
 
     /// Whether this node holds the lease at `now`.

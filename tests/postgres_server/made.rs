@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use pgbaton::cluster::Role;
 use pgbaton::postgres::{ControlState, LocalServer, Server, StartAs, State};
 use pgbaton::values::Timeline;
 
@@ -110,6 +111,33 @@ async fn commands_of_the_users_are_told_what_happened() {
         assert!(started.elapsed() < BOUND, "told: {found:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_in_another_part_is_told_once_as_a_change_of_role() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let told = site.folder_of("a").join("told");
+    let command = format!("\"sh -c 'echo $0 $@ >> {}'\"", told.display());
+    let lines = format!("  callbacks: {{on_start: {command}, on_role_change: {command}}}");
+    let a = site.server_with("a", 1, &lines);
+    a.bootstrap().await;
+    a.stop().await;
+    let standby = StartAs::Standby(None);
+    // The agent sees a standby, and tells it, before the start has returned.
+    let (started, ()) = tokio::join!(a.server.start(&standby, BOUND), async {
+        a.server.role_changed(Role::Replica);
+    });
+    started.unwrap();
+    a.server.role_changed(Role::Primary);
+    let since = Instant::now();
+    let read = || fs::read_to_string(&told).unwrap_or_default();
+    while !read().contains("on_role_change primary test") {
+        assert!(since.elapsed() < BOUND, "told: {:?}", read());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!read().contains("on_start replica"), "told: {:?}", read());
+    a.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

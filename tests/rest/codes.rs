@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use pgbaton::cluster::{Cluster, MemberState, Role, State, SyncState, Versioned};
 use pgbaton::config::SynchronousMode;
+use pgbaton::decide::JobKind;
 use pgbaton::publish::Status;
 use pgbaton::values::{Lsn, Revision};
 use serde_json::json;
 
 use crate::support::rest::{
-    Api, TTL, other, primary, standby, standby_facts, standby_with, with_cluster, with_dynamic,
-    with_ended_lease, with_tags, without_lease,
+    Api, NOW, TTL, other, primary, standby, standby_facts, standby_with, with_cluster,
+    with_dynamic, with_ended_lease, with_tags, without_lease,
 };
 
 /// Every path of the reference, and some that only look like one.
@@ -65,6 +66,8 @@ async fn writes_go_to_a_primary_whose_deadline_lies_ahead() {
     check("ended lease", with_ended_lease(primary()), &[&["/health"]]).await;
     let stopping = Status { stopping: true, ..primary() };
     check("stopping", stopping, &[&["/health"]]).await;
+    let being_made = Status { job: Some((JobKind::Bootstrap, NOW)), ..primary() };
+    check("data that may be undone", being_made, &[&["/health"]]).await;
     let promoting = Status { lease: primary().lease, ..standby() };
     check("leads, not promoted yet", promoting, &[FOR_READS, FOR_BOTH]).await;
 }
