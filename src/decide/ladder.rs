@@ -137,15 +137,14 @@ fn rewind_is_left(view: &View, fallen: &Fallen) -> Option<String> {
     }
     let impatient = view.settings.remove_after_failed_rewind;
     let failures_max = if impatient { 1 } else { REWINDS_MAX };
-    let goes_on = view.settings.diverged_data == DivergedData::StayDown && !impatient;
-    if ladder.rewinds_failed >= failures_max && !goes_on {
+    if ladder.rewinds_failed >= failures_max {
         let (times, why) = (ladder.rewinds_failed, &ladder.last_error);
         return Some(format!("pg_rewind failed, {times} times so far: {why}"));
     }
     if fallen.control.is_none() && impatient {
         return Some("its rewind broke off".to_owned());
     }
-    if ladder.rewound >= REWINDS_MAX && !goes_on {
+    if ladder.rewound >= REWINDS_MAX {
         return Some("it was rewound, and does not stream all the same".to_owned());
     }
     None
