@@ -51,7 +51,7 @@ impl Wake {
     }
 
     /// All of them.
-    pub const ALL: [Wake; 10] = [
+    pub const ALL: [Wake; 11] = [
         Wake::Start,
         Wake::Store,
         Wake::Lease,

@@ -8,7 +8,7 @@ use crate::values::{LeaseDeadline, Revision};
 use super::decision::{Decision, Effect, Reason};
 use super::slots;
 use super::view::{JobKind, View};
-use super::{proof, synchronous, upkeep};
+use super::{proof, synchronous};
 
 /// Takes the vacant seat on the strength of a ballot, and promotes.
 pub fn take_the_seat(

@@ -2,6 +2,7 @@
 //! lease is taken up again while it is this node's.
 
 use crate::cluster::BatonState;
+use crate::mutants::{Mutant, planted};
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
@@ -33,11 +34,11 @@ pub fn resume(view: &View) -> Option<Decision> {
     let until = view.left_until.filter(|_| may_resume(view))?;
     match view.seat {
         Seat::Mine(_) => None,
-        Seat::Unknown => {
+        Seat::Unknown if !planted(Mutant::ResumeWithoutReading) => {
             let reason = Reason::plain("hold still: an earlier agent's lease is guarded");
             Some(Decision::wait(reason).and_look_again_at(until.moment()))
         }
-        Seat::Offered | Seat::Held { .. } | Seat::Vacant(_) => {
+        Seat::Unknown | Seat::Offered | Seat::Held { .. } | Seat::Vacant(_) => {
             let reason = Reason::plain("take up the lease of this node's earlier agent");
             if view.job.is_some() {
                 return Some(Decision::wait(reason).and_look_again_at(until.moment()));

@@ -8,11 +8,10 @@ use pgbaton::mutants::{Mutant, plant};
 
 use crate::life::{Outcome, live};
 use crate::report::replay;
-use crate::sometimes::{Counts, Sometimes};
+use crate::sometimes::{self, Counts, Sometimes};
 use crate::world::Violation;
 
 /// What came of a batch.
-#[derive(Default)]
 pub struct Batch {
     /// How many seeds were run.
     pub seeds: u64,
@@ -57,7 +56,7 @@ pub fn threads() -> usize {
 /// Runs seeds until all are done, or `enough` of them have failed.
 pub fn run(from: u64, count: u64, mutant: Option<Mutant>, enough: usize, workers: usize) -> Batch {
     let next = AtomicU64::new(from);
-    let batch = Mutex::new(Batch::default());
+    let batch = Mutex::new(Batch { seeds: 0, failures: Vec::new(), counts: sometimes::NONE });
     let at_work: AtWork = Mutex::new(vec![None; workers]);
     let running = AtomicUsize::new(workers);
     std::thread::scope(|scope| {

@@ -114,3 +114,6 @@ impl Sometimes {
 
 /// How often each of them happened.
 pub type Counts = [u64; Sometimes::ALL.len()];
+
+/// None of them happened yet.
+pub const NONE: Counts = [0; Sometimes::ALL.len()];

@@ -17,7 +17,7 @@ use crate::net::Net;
 use crate::plan::Plan;
 use crate::postgres::Wal;
 use crate::rng::Rng;
-use crate::sometimes::{Counts, Sometimes};
+use crate::sometimes::{self, Counts, Sometimes};
 use crate::trace::Trace;
 use crate::truth::Truth;
 
@@ -93,7 +93,7 @@ impl World {
             led_since: Cell::new(Duration::ZERO),
             alone: Cell::new(None),
             polls: Rc::new(Cell::new(0)),
-            counts: RefCell::new(Counts::default()),
+            counts: RefCell::new(sometimes::NONE),
             plan,
             rng,
         }

@@ -102,7 +102,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let _ = order.answer.send(result);
     }
 
-    fn fresh(&mut self, term: crate::values::Term, state: BatonState) -> Baton {
+    pub(super) fn fresh(&mut self, term: crate::values::Term, state: BatonState) -> Baton {
         Baton {
             term,
             incarnation: self.parts.incarnation,

@@ -13,7 +13,7 @@ use super::tries::Sent;
 use crate::cluster::{Baton, BatonState};
 use crate::dcs::{Store, decode, txns};
 use crate::mutants::{Mutant, planted};
-use crate::values::{Clock, LeaseDeadline, Revision};
+use crate::values::{Clock, LeaseDeadline, Revision, Term};
 
 impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// Reads whose the baton is, linearizably: what a watch has shown may be long past. What the former
@@ -61,10 +61,12 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
 
     /// What the mutant does that takes the guardian's word for the store's.
     fn resume_unread(&mut self) -> Result<LeaseDeadline, LeaseError> {
-        let seen = self.seen().ok_or(LeaseError::NotHeld)?;
         let sent = Sent { at: self.now(), times: self.times() };
-        let (renewed, revision) = (sent.deadline(), seen.revision);
-        let baton = seen.value;
+        let renewed = sent.deadline();
+        let (baton, revision) = match self.seen() {
+            Some(seen) => (seen.value, seen.revision),
+            None => (self.fresh(Term(1), BatonState::Held), Revision::ABSENT),
+        };
         let (carried, since, emptied) = (None, revision, false);
         self.hold(Held { baton, revision, sent, renewed, carried, since, emptied });
         Ok(renewed)

@@ -2,7 +2,7 @@
 
 use super::Action::{NodeOnly, Refused};
 use super::Kind::*;
-use super::{Known, acted, later, later_so, other};
+use super::{Known, acted, later, other};
 
 pub(super) const DYNAMIC: &[Known] = &[
     acted("ttl", Time),
