@@ -92,8 +92,9 @@ pub struct Health {
     /// Since when the postmaster has not run at all although a new connection waits for it, by the
     /// kernel's count.
     pub postmaster_idle_since: Option<Monotonic>,
-    /// Since when the kernel says that the process behind the kept connection is stopped.
-    pub session_stopped_since: Option<Monotonic>,
+    /// Since when the kernel says that the process behind the kept connection is stopped, and others of
+    /// the server with it.
+    pub sessions_stopped_since: Option<Monotonic>,
     /// What is free on the log's volume, as last told.
     pub free_bytes: Option<u64>,
     /// When the server last said that it ended for want of space.

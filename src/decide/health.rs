@@ -124,10 +124,12 @@ fn led_for(view: &View) -> Duration {
     view.memory.symptoms.led_since.map_or(Duration::ZERO, |since| view.now.since(since))
 }
 
-/// Whether new sessions have moved the log since the old ones stopped answering.
+/// Whether new sessions have moved the log since the old ones were stopped.
 fn new_sessions_write(view: &View) -> bool {
-    let before = view.memory.symptoms.log.map(|(lsn, _)| lsn);
-    view.health.flushed > before && before.is_some()
+    let Some((lsn, since)) = view.memory.symptoms.log else { return false };
+    let stopped_since = view.health.sessions_stopped_since;
+    view.health.flushed.is_some_and(|flushed| flushed > lsn)
+        || stopped_since.is_some_and(|stopped| since > stopped)
 }
 
 /// How the server is of no use, with the signs; `None` while there are not two of them, or with
@@ -144,9 +146,10 @@ pub fn verdict(view: &View) -> Option<(Stall, String)> {
         .or_else(|| as_mutants_see_it(view, timeout))
 }
 
-/// The first sign has lasted as long as the whole timeout, but for what it took to ask.
+/// The first sign has lasted as long as the whole timeout, but for what it took to ask: a connection is
+/// asked for in every other period.
 fn first(timeout: Duration) -> Duration {
-    timeout - probe_period(timeout)
+    timeout - probe_period(timeout) * 2
 }
 
 /// The second sign is asked for when the first one is there, so it counts for half as long.
@@ -201,21 +204,20 @@ fn hung_postmaster(view: &View, timeout: Duration) -> Option<(Stall, String)> {
     })
 }
 
-/// Two sessions owe an answer, and the kernel says that the process of one is stopped.
+/// A session owes an answer, and the kernel says that its process and others of the server are stopped.
+/// The loop's own query is no sign here: it goes to a new session when an old one is silent for long.
 fn stopped_sessions(view: &View, timeout: Duration) -> Option<(Stall, String)> {
-    if *view.server != State::Silent {
+    if !matches!(&*view.server, State::Primary(_) | State::Silent) {
         return None;
     }
-    let stopped_for = lasts(view, view.health.session_stopped_since);
+    let stopped_for = lasts(view, view.health.sessions_stopped_since);
     let commit_for = view.health.commit.silent_for(view.now);
-    let silent_for = lasts(view, view.memory.symptoms.silent_since);
-    let all = stopped_for >= first(timeout)
-        && commit_for >= second(timeout)
-        && silent_for >= second(timeout);
-    all.then(|| {
+    let both = stopped_for >= first(timeout) && commit_for >= second(timeout);
+    both.then(|| {
         let signs = format!(
-            "two sessions do not answer for {}, and the process of one is stopped",
-            seconds(silent_for.min(commit_for))
+            "a local commit is not answered for {}, and several processes are stopped for {}",
+            seconds(commit_for),
+            seconds(stopped_for)
         );
         (Stall::Sessions, signs)
     })

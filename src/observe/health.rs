@@ -129,8 +129,9 @@ impl Known {
             let halted = || self.halted_since.map(|halted| halted.max(asked_at));
             if idle { Some(asked_at) } else { halted() }
         });
-        let stopped = self.rest.session_stopped_since;
-        self.rest.session_stopped_since = seen.session_is_stopped.then(|| stopped.unwrap_or(now));
+        let stopped = self.rest.sessions_stopped_since;
+        self.rest.sessions_stopped_since =
+            seen.sessions_are_stopped.then(|| stopped.unwrap_or(now));
         if self.complaints.is_some_and(|before| before < seen.space_complaints) {
             self.rest.space_ran_out_at = Some(now);
         }
@@ -150,7 +151,7 @@ impl Known {
         for since in [
             &mut self.halted_since,
             &mut self.rest.postmaster_idle_since,
-            &mut self.rest.session_stopped_since,
+            &mut self.rest.sessions_stopped_since,
             &mut self.rest.sync_waiting_since,
         ] {
             *since = since.map(|since| since + by);
@@ -310,7 +311,7 @@ fn is_news(before: &Health, now: &Health) -> bool {
         (&before.disk, &now.disk),
     ];
     pairs.iter().any(|(before, now)| now.is_suspicious() || kind(before) != kind(now))
-        || now.session_stopped_since.is_some()
+        || now.sessions_stopped_since.is_some()
         || before.space_ran_out_at != now.space_ran_out_at
 }
 

@@ -13,7 +13,7 @@ use super::port::ServerError;
 use super::probing::{Glimpse, Probed, Probes, Told};
 use super::server::LocalServer;
 use super::server_log::Complaints;
-use crate::fence::{Process, Target};
+use crate::fence::{self, Process, Target};
 use crate::values::Lsn;
 
 /// A message in the log: an id and a commit, which no standby is waited for, and nothing that a vacuum
@@ -146,10 +146,23 @@ impl Probes for LocalProbes {
             postmaster_switches: postmaster.and_then(|one| one.switches()),
             postmaster_is_halted: state.is_some_and(|state| matches!(state, b'T' | b't' | b'D')),
             has_session: kept.is_some(),
-            session_is_stopped: backend.is_some_and(|one| matches!(one.state, b'T' | b't')),
+            sessions_are_stopped: backend.is_some_and(|one| {
+                let others = || postmaster.is_some_and(|postmaster| stopped_below(postmaster) > 1);
+                is_stopped(&one) && others()
+            }),
             space_complaints: self.complaints.count(),
         }
     }
+}
+
+fn is_stopped(process: &Process) -> bool {
+    matches!(process.state, b'T' | b't')
+}
+
+/// How many of the postmaster's children are stopped.
+fn stopped_below(postmaster: Process) -> usize {
+    let children = fence::list().into_iter().filter(|one| one.parent == postmaster.pid);
+    children.filter(is_stopped).count()
 }
 
 fn last_column(said: &[SimpleQueryMessage]) -> Option<String> {

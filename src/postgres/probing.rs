@@ -36,8 +36,9 @@ pub struct Glimpse {
     pub postmaster_is_halted: bool,
     /// Whether there is a kept connection.
     pub has_session: bool,
-    /// Whether the process behind the kept connection is stopped.
-    pub session_is_stopped: bool,
+    /// Whether the process behind the kept connection is stopped, and others of the server with it:
+    /// one alone may be a debugger's.
+    pub sessions_are_stopped: bool,
     /// How often the server has said that it ends for want of space.
     pub space_complaints: u64,
 }

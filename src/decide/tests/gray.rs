@@ -107,7 +107,7 @@ fn one_sign_alone_is_not_acted_on() {
         leader().idle_postmaster(60),
         leader().silent_connection(60).no_answer(60),
         leader().silent_commit(60).no_answer(60),
-        leader().silent_disk(8).silent_commit(8),
+        leader().silent_disk(7).silent_commit(8),
     ] {
         assert_eq!(decide(&view).effects, [], "{:?}", view.health);
     }
@@ -139,16 +139,18 @@ fn a_postmaster_that_does_not_run_while_a_connection_waits_is_handed_over() {
 #[test]
 fn stopped_sessions_are_handed_over_unless_new_ones_write() {
     let stopped = || {
-        leader().silent_commit(8).no_answer(8).health(|health, now| {
-            health.session_stopped_since = Some(now - Duration::from_secs(9));
+        leader().silent_commit(8).health(|health, now| {
+            health.sessions_stopped_since = Some(now - Duration::from_secs(9));
             health.flushed = Some(Lsn(100));
         })
     };
-    let signs = "two sessions do not answer for 8.0 s, and the process of one is stopped";
+    let signs =
+        "a local commit is not answered for 8.0 s, and several processes are stopped for 9.0 s";
     let expected = format!("hand over: the server's sessions are stopped: {signs}; b is there");
     assert_eq!(check(&stopped(), &expected), GIVEN_UP);
     let writes = stopped().health(|health, _| health.flushed = Some(Lsn(900)));
     let effects = check(&writes, &format!("{RESTART_LABEL}: {signs}"));
+    assert_eq!(decide(&stopped().log_at(100, 1)).reason.label, RESTART_LABEL);
     assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Primary, .. }));
 }
 

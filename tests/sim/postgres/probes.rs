@@ -83,7 +83,7 @@ impl Probes for SimProbes {
             postmaster_switches: runs.then_some(if halted { 0 } else { now }),
             postmaster_is_halted: halted,
             has_session: serves,
-            session_is_stopped: serves && pg.stopped == Some(Stopped::All),
+            sessions_are_stopped: serves && pg.stopped == Some(Stopped::All),
             space_complaints: pg.complaints,
         }
     }
