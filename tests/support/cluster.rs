@@ -239,6 +239,10 @@ impl Cluster {
     fn whole(&self, nodes: &[usize]) -> Result<usize, String> {
         let leader = self.leader().ok_or("nobody leads")?;
         let answer = self.nodes[leader].get("/cluster").ok_or("the leader does not answer")?;
+        if answer.status != 200 {
+            // After an outage the store has to be read first.
+            return Err(answer.body);
+        }
         let document = answer.json();
         let members = document["members"].as_array().ok_or("no members")?;
         let member = |index: usize| {
@@ -273,7 +277,8 @@ impl Cluster {
     /// A member as the leader's `/cluster` shows it.
     pub fn member(&self, index: usize) -> Option<Value> {
         let leader = self.leader()?;
-        let document = self.nodes[leader].get("/cluster")?.json();
+        let answer = self.nodes[leader].get("/cluster").filter(|answer| answer.status == 200);
+        let document = answer?.json();
         let members = document["members"].as_array()?;
         members.iter().find(|member| member["name"] == self.nodes[index].name.as_str()).cloned()
     }

@@ -100,7 +100,9 @@ impl<E: Peers, C: Clock, F: Fence> Asker<E, C, F> {
         self.active = false;
         self.said = None;
         if held {
-            info!("failsafe ends: the store has renewed the lease");
+            let carried_by = self.parts.lists.carried_by();
+            let accepted = carried_by.iter().map(MemberName::as_str).collect::<Vec<_>>().join(", ");
+            info!(accepted, "failsafe ends: the store has renewed the lease");
         } else {
             warn!("failsafe ends: the lease is not held any more");
         }
