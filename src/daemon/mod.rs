@@ -49,7 +49,6 @@ const NAMESAKE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// meets something that a person has to mend.
 pub fn run(path: Option<PathBuf>) -> Result<()> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
-    let own_path = upgrade::own_path();
     let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
     let log = Log::start(&config.log).context("the log could not be started")?;
     let ended = run_logged(path, env, config, log);
@@ -63,6 +62,7 @@ fn run_logged(
     config: Arc<NodeConfig>,
     log: Log,
 ) -> Result<()> {
+    let own_path = upgrade::own_path();
     info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, scope = config.scope, "start");
     let environment = Environment::prepare(&config)?;
     let guardian = environment.guardian();
