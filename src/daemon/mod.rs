@@ -50,7 +50,6 @@ const NAMESAKE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// meets something that a person has to mend.
 pub fn run(path: Option<PathBuf>) -> Result<()> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
-    let own_path = upgrade::own_path();
     let config = Arc::new(read_config(path.as_deref(), &env, &mut |text| eprintln!("{text}"))?);
     let log = Log::start(&config.log).context("the log could not be started")?;
     let ended = run_logged(path, env, config, log);
