@@ -57,8 +57,8 @@ pub fn run(path: Option<PathBuf>) -> Result<()> {
     match ended? {
         None => Ok(()),
         Some(kept_open) => {
-            let error = upgrade::become_next(&own_path, &kept_open);
-            Err(error).with_context(|| format!("{} cannot be run", own_path.display()))
+            let error = upgrade::become_next(&upgrade::own_path(), &kept_open);
+            Err(error).with_context(|| format!("{} cannot be run", upgrade::own_path().display()))
         }
     }
 }
