@@ -168,6 +168,19 @@ where
     })
 }
 
+/// The task that publishes this member.
+fn publisher<S, C>(store: S, clock: C, me: &Me, channels: &Channels) -> Publisher<S, C> {
+    Publisher {
+        store,
+        clock,
+        name: me.name.clone(),
+        times: channels.times.1.clone(),
+        wanted: channels.wanted.1.clone(),
+        sight: channels.sight.1.clone(),
+        display: channels.display.0.clone(),
+    }
+}
+
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
@@ -176,6 +189,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let exposure = Exposure::new(parts.fence);
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
     let asker = asker(parts.failsafe_peers, parts.clock.clone(), &me, &channels, &exposure);
+    let publisher = publisher(parts.store.clone(), parts.clock.clone(), &me, &channels);
     let keeper = Keeper::new(KeeperParts {
         store: parts.lease_store,
         clock: parts.clock.clone(),
@@ -193,13 +207,8 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         metrics: parts.metrics.clone(),
     });
     let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
-    let (times, shown, sight) = (channels.times.1, channels.sight.0, channels.sight.1.clone());
-    let mirror = Mirror::new(store.clone(), clock.clone(), times.clone(), shown, metrics.clone());
-    let (wanted, display) = (channels.wanted.1, channels.display.0);
-    let publisher = {
-        let (store, clock, name) = (store.clone(), clock.clone(), me.name.clone());
-        Publisher { store, clock, name, times, wanted, sight, display }
-    };
+    let (times, shown) = (channels.times.1, channels.sight.0);
+    let mirror = Mirror::new(store.clone(), clock.clone(), times, shown, metrics.clone());
     let context = Rc::new(Context {
         store,
         server: parts.server,
