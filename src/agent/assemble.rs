@@ -186,7 +186,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
     let channels = Channels::new(settings.times, settings.dynamic.failsafe_mode);
-    let exposure = Exposure::new(parts.fence);
+    let (exposure, metrics) = (Exposure::new(parts.fence), parts.metrics);
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
     let asker = asker(parts.failsafe_peers, parts.clock.clone(), &me, &channels, &exposure);
     let publisher = publisher(parts.store.clone(), parts.clock.clone(), &me, &channels);
@@ -204,11 +204,11 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         orders: channels.orders.1,
         carried: channels.carried.1,
         shown: channels.lease.0,
-        metrics: parts.metrics.clone(),
+        metrics: metrics.clone(),
     });
-    let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
-    let (times, shown) = (channels.times.1, channels.sight.0);
-    let mirror = Mirror::new(store.clone(), clock.clone(), times, shown, metrics.clone());
+    let (store, clock, shown) = (parts.store, parts.clock, channels.sight.0);
+    let mirror =
+        Mirror::new(store.clone(), clock.clone(), channels.times.1, shown, metrics.clone());
     let context = Rc::new(Context {
         store,
         server: parts.server,
