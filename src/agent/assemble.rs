@@ -181,6 +181,10 @@ fn publisher<S, C>(store: S, clock: C, me: &Me, channels: &Channels) -> Publishe
     }
 }
 
+fn node<P: Ports>(agent: Agent<P>, tasks: Tasks<P>, published: Published, calls: Calls) -> Node<P> {
+    Node { agent, tasks, published, calls }
+}
+
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
@@ -207,8 +211,8 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         metrics: metrics.clone(),
     });
     let (store, clock, shown) = (parts.store, parts.clock, channels.sight.0);
-    let mirror =
-        Mirror::new(store.clone(), clock.clone(), channels.times.1, shown, metrics.clone());
+    let times = channels.times.1;
+    let mirror = Mirror::new(store.clone(), clock.clone(), times, shown, metrics.clone());
     let context = Rc::new(Context {
         store,
         server: parts.server,
@@ -250,8 +254,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         events: parts.events,
         published: published.clone(),
     });
-    let tasks = Tasks { keeper, mirror, asker, publisher };
-    Node { agent, tasks, published, calls: channels.calls.0 }
+    node(agent, Tasks { keeper, mirror, asker, publisher }, published, channels.calls.0)
 }
 
 /// PostgreSQL's settings until the store says something else.
