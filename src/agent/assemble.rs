@@ -194,14 +194,33 @@ where
     })
 }
 
+/// The task that publishes this member.
+fn publisher<S, C>(store: S, clock: C, me: &Me, channels: &Channels) -> Publisher<S, C> {
+    Publisher {
+        store,
+        clock,
+        name: me.name.clone(),
+        times: channels.times.1.clone(),
+        wanted: channels.wanted.1.clone(),
+        sight: channels.sight.1.clone(),
+        display: channels.display.0.clone(),
+    }
+}
+
+fn node<P: Ports>(agent: Agent<P>, tasks: Tasks<P>, published: Published, calls: Calls) -> Node<P> {
+    Node { agent, tasks, published, calls }
+}
+
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
     let me = Arc::new(Me { incarnation: parts.incarnation, ..me(&parts.config) });
     let channels = Channels::new(settings.times, settings.dynamic.failsafe_mode);
     let exposure = Exposure::new(parts.fence, parts.left_until);
+    let metrics = parts.metrics;
     let published = Published::new(first_status(&parts.config, &me, &dynamic, &parts.clock));
     let asker = asker(parts.failsafe_peers, parts.clock.clone(), &me, &channels, &exposure);
+    let publisher = publisher(parts.store.clone(), parts.clock.clone(), &me, &channels);
     let keeper = Keeper::new(KeeperParts {
         store: parts.lease_store,
         clock: parts.clock.clone(),
@@ -216,16 +235,11 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         orders: channels.orders.1,
         carried: channels.carried.1,
         shown: channels.lease.0,
-        metrics: parts.metrics.clone(),
+        metrics: metrics.clone(),
     });
-    let (store, clock, metrics) = (parts.store, parts.clock, parts.metrics);
-    let (times, shown, sight) = (channels.times.1, channels.sight.0, channels.sight.1.clone());
-    let mirror = Mirror::new(store.clone(), clock.clone(), times.clone(), shown, metrics.clone());
-    let (wanted, display) = (channels.wanted.1, channels.display.0);
-    let publisher = {
-        let (store, clock, name) = (store.clone(), clock.clone(), me.name.clone());
-        Publisher { store, clock, name, times, wanted, sight, display }
-    };
+    let (store, clock, shown) = (parts.store, parts.clock, channels.sight.0);
+    let times = channels.times.1;
+    let mirror = Mirror::new(store.clone(), clock.clone(), times, shown, metrics.clone());
     let (health, probes) = HealthWatch::new(parts.probes, clock.clone());
     let context = Rc::new(Context {
         store,
@@ -270,7 +284,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         published: published.clone(),
     });
     let tasks = Tasks { keeper, mirror, asker, publisher, health };
-    Node { agent, tasks, published, calls: channels.calls.0 }
+    node(agent, tasks, published, channels.calls.0)
 }
 
 /// PostgreSQL's settings until the store says something else.

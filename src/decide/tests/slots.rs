@@ -77,7 +77,8 @@ fn a_standby_moves_a_permanent_slot_on_but_never_past_what_it_has_replayed() {
     let slot = |at| Slot { restart: Some(Lsn(at)), ..Slot::physical("archive") };
     let standby = |at, there| {
         let view = view("b").standby(1, 100).held_by("a").following("a");
-        view.permanent(permanent("archive")).with_slots(vec![slot(at)]).consumer("archive", there)
+        let view = view.seen(3).permanent(permanent("archive"));
+        view.with_slots(vec![slot(at)]).consumer("archive", there)
     };
     let moved = |view: &View| decide(view).upkeep;
     let to = |lsn| vec![Effect::AdvanceSlots(vec![("archive".to_owned(), Lsn(lsn))])];
