@@ -356,6 +356,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
         self.held = Some(held);
         self.parts.shown.send_replace(LeaseSight { held: Some(lease), lost_at: None });
+        self.parts.exposure.settle();
     }
 
     fn drop_hold(&mut self) {
