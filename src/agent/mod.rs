@@ -343,6 +343,8 @@ impl<P: Ports> Agent<P> {
     /// Everything a decision may know, at this moment.
     fn view(&mut self) -> View {
         let settings = self.inlets.context.settings();
+        // Before the lease is read, which shows itself before this is taken away.
+        let left_until = self.inlets.context.exposure.left_until();
         let sight = self.inlets.sight.borrow_and_update().clone();
         let lease = *self.inlets.lease.borrow_and_update();
         let now = self.now();
@@ -366,7 +368,7 @@ impl<P: Ports> Agent<P> {
             emptied: lease.emptied,
             server: Arc::new(self.look.state.clone()),
             exposed: self.inlets.context.exposure.is_exposed(),
-            left_until: self.inlets.context.exposure.left_until(),
+            left_until,
             job: self.job.as_ref().map(|running| running.job),
             health: Arc::new(self.inlets.probes.found.borrow_and_update().clone()),
             upkeep_running: self.upkeep.is_some(),

@@ -95,12 +95,17 @@ impl<F: Fence> Exposure<F> {
 
     /// The lease was renewed.
     pub fn extend(&self, lease: &HeldLease, of: Incarnation, soft_stop: Duration) {
-        let mut exposed = self.lock();
-        exposed.left_until = None;
+        let exposed = self.lock();
         self.inner.fence.deposit(lease, of, soft_stop);
         if exposed.is {
             self.inner.arm(lease.deadline);
         }
+    }
+
+    /// The lease shows itself as held, by which it is known whose it is. Not before: a view in between
+    /// would have a server that is open under nobody's lease.
+    pub fn settle(&self) {
+        self.lock().left_until = None;
     }
 
     /// No process of the server is left that could accept a write.

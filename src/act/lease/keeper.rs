@@ -371,6 +371,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.held = Some(held);
         let shown = LeaseSight { held: Some(lease), emptied, lost_at: None };
         self.parts.shown.send_replace(shown);
+        self.parts.exposure.settle();
     }
 
     fn drop_hold(&mut self) {
