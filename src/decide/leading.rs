@@ -5,7 +5,7 @@ use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
-use super::{failsafe, handover, promotion, replaced, synchronous, upkeep};
+use super::{failsafe, handover, promotion, proof, replaced, synchronous, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
 pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
@@ -136,14 +136,17 @@ pub fn somebody_else(view: &View) -> Option<MemberName> {
     could_go_on(view).next().map(|member| member.name.clone())
 }
 
-/// Who says that it could go on: the running standbys that may lead and that nothing is wrong with.
+/// Who says that it could go on: the running standbys that may lead and that nothing is wrong with; in
+/// synchronous mode only who could be proven to have every acknowledged commit without this node.
 pub fn could_go_on(view: &View) -> impl Iterator<Item = &Member> {
+    let provable = proof::without_me(view);
     let members = view.cluster.iter().flat_map(|cluster| cluster.members.values());
-    members.filter(|member| {
+    members.filter(move |member| {
         member.name != view.me.name
             && member.may_lead()
             && member.unfit().is_none()
             && member.state == MemberState::Running
             && member.role == crate::cluster::Role::Replica
+            && provable.as_ref().is_none_or(|names| names.contains(&member.name))
     })
 }

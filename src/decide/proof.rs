@@ -1,6 +1,8 @@
 //! In synchronous mode: which of the voters are proven to have every acknowledged commit.
 
-use crate::cluster::{Ballot, Lineage, Standing, SyncState, Vote, Voters};
+use std::collections::BTreeSet;
+
+use crate::cluster::{Ballot, Lineage, MemberState, Standing, SyncState, Vote, Voters};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName};
 
@@ -11,6 +13,18 @@ use super::view::View;
 pub fn record(view: &View) -> Option<SyncState> {
     let state = view.cluster.as_ref()?.sync.as_ref()?.value.clone();
     state.leader.is_some().then_some(state)
+}
+
+/// The synchronous standbys that a race without this node could choose from: enough of them have to be
+/// there to tell what was acknowledged. `None` while anybody may be chosen.
+pub fn without_me(view: &View) -> Option<BTreeSet<MemberName>> {
+    let voters = Voters::recorded(&record(view)?);
+    let cluster = view.cluster();
+    let runs = |name: &MemberName| {
+        cluster.members.get(name).is_some_and(|member| member.state == MemberState::Running)
+    };
+    let there = voters.of.iter().filter(|name| **name != view.me.name && runs(name)).count();
+    Some(if there >= voters.need { voters.of } else { BTreeSet::new() })
 }
 
 /// Strikes out whoever may lack an acknowledged commit, with why.

@@ -53,6 +53,11 @@ pub fn next(view: &View, facts: &PrimaryFacts) -> Next {
         let again = write_down(view, &recorded, Vec::new());
         return act(view, "lead: write the record of synchronous standbys again", vec![again]);
     }
+    if view.health.disk.is_suspicious() {
+        // Standbys that this node has lost are its own loss then: it must not shut them out.
+        let label = "lead: keep the synchronous standbys while the disk does not answer well";
+        return Next::Say(Decision::wait(Reason::plain(label)));
+    }
     match possible(view, facts, &recorded) {
         Ok(possible) => step_on(view, facts, &recorded, possible),
         Err(step) => carry_out(view, step, Vec::new()),

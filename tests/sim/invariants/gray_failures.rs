@@ -72,6 +72,11 @@ pub fn check_working(world: &World, node: usize) -> Check {
 pub fn check_in_time(world: &World) -> Check {
     let Some(alone) = world.alone.get() else { return Ok(()) };
     let truth = world.truth.borrow();
+    if truth.sync.as_ref().is_some_and(|sync| sync.standbys.is_empty()) {
+        // Only this leader may lead on: whoever else did could lack what it has acknowledged.
+        world.alone.set(None);
+        return Ok(());
+    }
     let served = truth.last.is_some_and(|(at, opening)| {
         at > alone.since && truth.openings[opening].node != alone.node
     });
