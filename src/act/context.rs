@@ -52,6 +52,21 @@ pub enum Note {
 /// Where the answer to a promise that somebody asked for goes.
 pub type PromiseAnswer = oneshot::Sender<Result<Vote, Refusal>>;
 
+/// What the effects remember from one to the next. Gone with the process.
+#[derive(Default)]
+pub struct Kept {
+    /// The revision of this agent's claim to bootstrap, until the bootstrap is written down.
+    pub claim: Cell<Option<Revision>>,
+    /// Who waits for a promise, and of which term.
+    pub promise_answers: RefCell<Vec<(Term, PromiseAnswer)>>,
+    /// The vote this node gave last, worth something until it receives again.
+    pub standing_vote: RefCell<Option<(Term, Vote)>>,
+    /// The record of promotions as this agent wrote it last.
+    pub written_lineage: RefCell<Option<Versioned<Lineage>>>,
+    /// The baton's revision of the last round of asking, and how many there were.
+    pub rounds: Cell<(Revision, u32)>,
+}
+
 /// What an effect can reach.
 pub struct Context<P: Ports> {
     /// The store, for everything but the lease.
@@ -76,22 +91,14 @@ pub struct Context<P: Ports> {
     pub failsafe: FailsafeLists,
     /// The lease that a bootstrap's claim hangs on.
     pub display: watch::Receiver<Option<crate::dcs::LeaseId>>,
-    /// The revision of this agent's claim to bootstrap, until the bootstrap is written down.
-    pub claim: Cell<Option<Revision>>,
+    /// What the effects remember from one to the next.
+    pub kept: Kept,
     /// This node.
     pub me: RefCell<Arc<Me>>,
     /// The settings in force.
     pub settings: RefCell<Arc<Settings>>,
     /// The dynamic configuration to write when this node founds a cluster or finds none.
     pub first_config: RefCell<serde_json::Value>,
-    /// Who waits for a promise, and of which term.
-    pub promise_answers: RefCell<Vec<(Term, PromiseAnswer)>>,
-    /// The vote this node gave last, worth something until it receives again.
-    pub standing_vote: RefCell<Option<(Term, Vote)>>,
-    /// The record of promotions as this agent wrote it last.
-    pub written_lineage: RefCell<Option<Versioned<Lineage>>>,
-    /// The baton's revision of the last round of asking, and how many there were.
-    pub rounds: Cell<(Revision, u32)>,
     /// What the effects leave for the loop.
     pub notes: mpsc::UnboundedSender<Note>,
     /// Counters.

@@ -7,6 +7,7 @@ use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
 use super::{election, failsafe, promotion, records, rejoin, replaced, synchronous};
+use crate::cluster::Refusal;
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
@@ -136,13 +137,9 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             election::collect_votes(context, *term, *baton).await
         }
         Effect::Promise { term } => election::promise(context, *term).await,
-        Effect::RefusePromise(refusal) => {
-            election::refuse(context, refusal);
-            Ok(())
-        }
+        Effect::RefusePromise(refusal) => refused(context, refusal),
         Effect::TakeBaton { baton, term, failsafe } => {
-            context.notebook.promise(*term).await?;
-            Ok(context.lease.take(*baton, *term, *failsafe).await.map(drop)?)
+            promotion::take(context, *baton, *term, *failsafe).await
         }
         Effect::AcceptOffer => promotion::accept(context).await,
         Effect::ResumeLease => Ok(context.lease.resume().await.map(drop)?),
@@ -198,6 +195,11 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
 
 fn leave<P: Ports>(context: &Context<P>, why: Option<String>) -> Result<(), EffectError> {
     context.note(Note::Leave(why));
+    Ok(())
+}
+
+fn refused<P: Ports>(context: &Context<P>, refusal: &Refusal) -> Result<(), EffectError> {
+    election::refuse(context, refusal);
     Ok(())
 }
 

@@ -47,20 +47,20 @@ async fn vote<P: Ports>(context: &Context<P>, term: Term) -> Result<Vote, Effect
         may_lead: me.may_lead,
         priority: me.priority,
     };
-    context.standing_vote.replace(Some((term, vote.clone())));
+    context.kept.standing_vote.replace(Some((term, vote.clone())));
     answer_all(context, term, &vote);
     Ok(vote)
 }
 
 /// Answers everybody who waits for a promise of at most this term.
 fn answer_all<P: Ports>(context: &Context<P>, term: Term, vote: &Vote) {
-    let waiting = context.promise_answers.take();
+    let waiting = context.kept.promise_answers.take();
     for (asked, answer) in waiting {
         if asked <= term {
             // Whoever asked may have given up; the promise stands all the same.
             let _ = answer.send(Ok(vote.clone()));
         } else {
-            context.promise_answers.borrow_mut().push((asked, answer));
+            context.kept.promise_answers.borrow_mut().push((asked, answer));
         }
     }
 }
@@ -79,7 +79,7 @@ pub async fn abstain<P: Ports>(
 
 /// Answers everybody who waits for a promise with a refusal.
 pub fn refuse<P: Ports>(context: &Context<P>, refusal: &Refusal) {
-    for (_, answer) in context.promise_answers.take() {
+    for (_, answer) in context.kept.promise_answers.take() {
         let _ = answer.send(Err(refusal.clone()));
     }
 }
@@ -139,9 +139,9 @@ pub async fn collect_votes<P: Ports>(
     }
     silent.extend(open);
     votes.extend(own_vote);
-    let (before, rounds) = context.rounds.get();
+    let (before, rounds) = context.kept.rounds.get();
     let round = if before == baton { rounds + 1 } else { 1 };
-    context.rounds.set((baton, round));
+    context.kept.rounds.set((baton, round));
     let ballot = Ballot { term, baton, asked_at, round, votes, refusals, silent };
     context.note(Note::Ballot(Arc::new(ballot)));
     Ok(())

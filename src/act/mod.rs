@@ -15,7 +15,7 @@ mod rejoin;
 mod replaced;
 mod synchronous;
 
-pub use context::{Context, Note};
+pub use context::{Context, Kept, Note};
 pub use effects::{EffectError, Telling, carry_out, chain};
 pub use election::refuse;
 pub use journal::{JournalFile, Notebook};

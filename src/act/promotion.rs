@@ -13,7 +13,7 @@ use crate::dcs::{Compare, Store, codec, keys, txns};
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Peer, Peers};
 use crate::postgres::Server;
-use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, WalPosition};
+use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, Term, WalPosition};
 
 /// A promotion takes some 40 ms; three times that has to be left of the lease.
 const TO_PROMOTE: Duration = Duration::from_millis(120);
@@ -47,6 +47,17 @@ async fn guarded<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     Ok(())
 }
 
+/// Replaces the baton; the promise of its term goes first.
+pub async fn take<P: Ports>(
+    context: &Context<P>,
+    baton: Revision,
+    term: Term,
+    failsafe: Option<Revision>,
+) -> Result<(), EffectError> {
+    context.notebook.promise(term).await?;
+    Ok(context.lease.take(baton, term, failsafe).await.map(drop)?)
+}
+
 /// Accepts the offered baton. The promise goes first, as in a race: an earlier leader is not followed
 /// any more.
 pub async fn accept<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
@@ -62,7 +73,7 @@ pub async fn record_intent<P: Ports>(
 ) -> Result<(), EffectError> {
     let guard = context.guard().ok_or(LeaseError::NotHeld)?;
     let me = context.me();
-    let written = context.written_lineage.borrow().clone();
+    let written = context.kept.written_lineage.borrow().clone();
     let newer = written.filter(|written| written.revision > known.revision);
     let Versioned { value: mut lineage, revision } = newer.unwrap_or_else(|| known.clone());
     let again = lineage.latest().is_some_and(|latest| {
@@ -113,7 +124,7 @@ async fn write_lineage<P: Ports>(
     }
     let revision = reply.revision;
     context.note(Note::Wrote(revision));
-    context.written_lineage.replace(Some(Versioned { value: lineage, revision }));
+    context.kept.written_lineage.replace(Some(Versioned { value: lineage, revision }));
     Ok(())
 }
 
@@ -121,7 +132,7 @@ async fn write_lineage<P: Ports>(
 pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     guarded(context).await?;
     let deadline = lease_left(context)?;
-    context.standing_vote.replace(None);
+    context.kept.standing_vote.replace(None);
     context.exposure.expose(deadline);
     let promoted = context.server.promote(context.settings().dynamic.retry_timeout).await?;
     context.note(Note::Promoted(promoted.timeline));
@@ -158,7 +169,7 @@ pub async fn record_done<P: Ports>(context: &Context<P>) -> Result<(), EffectErr
 
 /// The record as this agent wrote it last, or as the store has shown it since.
 fn newest_lineage<P: Ports>(context: &Context<P>) -> Option<Versioned<Lineage>> {
-    let written = context.written_lineage.borrow().clone();
+    let written = context.kept.written_lineage.borrow().clone();
     let shown = context.cluster().lineage.clone();
     written.into_iter().chain(shown).max_by_key(|one| one.revision)
 }
@@ -169,7 +180,7 @@ pub async fn start<P: Ports>(
     start_as: &StartAs,
     within: Duration,
 ) -> Result<(), EffectError> {
-    context.standing_vote.replace(None);
+    context.kept.standing_vote.replace(None);
     if *start_as == StartAs::Primary {
         guarded(context).await?;
         context.exposure.expose(lease_left(context)?);

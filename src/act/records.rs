@@ -50,7 +50,7 @@ pub async fn claim_initialize<P: Ports>(context: &Context<P>) -> Result<(), Effe
         return Err(EffectError::Refused(why));
     };
     let txn = txns::claimed(context.me().incarnation, lease);
-    context.claim.set(Some(commit(context, txn, "the initialize key").await?));
+    context.kept.claim.set(Some(commit(context, txn, "the initialize key").await?));
     Ok(())
 }
 
@@ -68,7 +68,7 @@ pub async fn drop_claim<P: Ports>(context: &Context<P>) -> Result<(), EffectErro
     if cluster.claimant == Some(context.me().incarnation) {
         commit(context, txns::unclaimed(claim.revision), "the initialize key").await?;
     }
-    context.claim.set(None);
+    context.kept.claim.set(None);
     Ok(())
 }
 
@@ -90,13 +90,13 @@ pub async fn finish_bootstrap<P: Ports>(context: &Context<P>) -> Result<(), Effe
         ops.push(txns::put(keys::CONFIG, codec::config(&config)));
     }
     let seen = cluster.initialize.as_ref().map(|key| key.revision);
-    let claimed_at = context.claim.take().or(seen).unwrap_or(Revision::ABSENT);
+    let claimed_at = context.kept.claim.take().or(seen).unwrap_or(Revision::ABSENT);
     let mut txn = txns::founded(&guard, claimed_at, ops);
     if cluster.config.is_none() {
         txn.compares.push(Compare::ModRevision(keys::CONFIG.to_owned(), Revision::ABSENT));
     }
     let revision = commit(context, txn, "the claim to bootstrap").await?;
-    context.written_lineage.replace(Some(Versioned { value: lineage, revision }));
+    context.kept.written_lineage.replace(Some(Versioned { value: lineage, revision }));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ pub async fn follow<P: Ports>(
     context: &Context<P>,
     upstream: Option<&Upstream>,
 ) -> Result<(), EffectError> {
-    context.standing_vote.replace(None);
+    context.kept.standing_vote.replace(None);
     Ok(context.server.follow(upstream).await?)
 }
 

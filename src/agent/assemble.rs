@@ -1,6 +1,6 @@
 //! Putting one agent together out of its ports: the loop, and the three tasks it shares channels with.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Agent, Inlets};
 use crate::act::failsafe::{Asker, AskerParts, Carried, FailsafeLists};
 use crate::act::lease::{Exposure, Fence, Keeper, KeeperParts, LeaseOrders, Order, Pulse};
-use crate::act::{Context, Note, Notebook, Ports, Publisher, Wanted};
+use crate::act::{Context, Kept, Note, Notebook, Ports, Publisher, Wanted};
 use crate::cluster::{Look, MemberState, Role};
 use crate::config::{
     Dynamic, EffectivePostgresql, Floors, KEEP_ASIDE_DEFAULT, MAX_SLOT_WAL_KEEP_BYTES_DEFAULT,
@@ -19,9 +19,7 @@ use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::{HealthWatch, Mirror, Peers};
 use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
-use crate::values::{
-    Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Revision, Strength, Term,
-};
+use crate::values::{Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Strength, Term};
 use crate::wake::{Call, Calls};
 
 /// What an agent is put together from.
@@ -207,10 +205,6 @@ fn publisher<S, C>(store: S, clock: C, me: &Me, channels: &Channels) -> Publishe
     }
 }
 
-fn node<P: Ports>(agent: Agent<P>, tasks: Tasks<P>, published: Published, calls: Calls) -> Node<P> {
-    Node { agent, tasks, published, calls }
-}
-
 /// Puts one agent together.
 pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
     let (first_config, dynamic, settings) = first_settings(&parts.config);
@@ -256,11 +250,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         me: RefCell::new(me),
         settings: RefCell::new(Arc::new(settings)),
         first_config: RefCell::new(first_config),
-        promise_answers: RefCell::default(),
-        claim: Cell::default(),
-        standing_vote: RefCell::default(),
-        written_lineage: RefCell::default(),
-        rounds: Cell::new((Revision::ABSENT, 0)),
+        kept: Kept::default(),
         notes: channels.notes.0,
         metrics: metrics.clone(),
         events: parts.events.clone(),
@@ -284,7 +274,7 @@ pub fn assemble<P: Ports>(parts: Assembly<P>) -> Node<P> {
         published: published.clone(),
     });
     let tasks = Tasks { keeper, mirror, asker, publisher, health };
-    node(agent, tasks, published, channels.calls.0)
+    Node { agent, tasks, published, calls: channels.calls.0 }
 }
 
 /// PostgreSQL's settings until the store says something else.

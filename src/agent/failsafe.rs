@@ -31,7 +31,7 @@ impl<P: Ports> Agent<P> {
         if cluster.revision < self.memory.store_revision {
             self.memory.wrote = Revision::ABSENT;
             self.memory.status_written = None;
-            self.inlets.context.written_lineage.replace(None);
+            self.inlets.context.kept.written_lineage.replace(None);
         }
         self.memory.store_revision = cluster.revision;
     }
@@ -44,7 +44,7 @@ impl<P: Ports> Agent<P> {
             self.tell_verdict(view, &ask, &shown);
             if let Ok(acceptance) = verdict {
                 // A vote that stood from before is worth nothing any more.
-                self.inlets.context.standing_vote.replace(None);
+                self.inlets.context.kept.standing_vote.replace(None);
                 self.memory.accepted = Some(acceptance);
                 view.memory.accepted = self.memory.accepted.clone();
             }

@@ -7,38 +7,28 @@ mod memory;
 mod probes;
 mod report;
 mod slot_watch;
+mod work;
 
 pub use assemble::{Assembly, Node, Tasks, assemble, first_effective, settings};
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use crate::act::lease::Pulse;
-use crate::act::{Context, EffectError, Note, Ports, Telling, Wanted, carry_out, chain, refuse};
+use crate::act::{Context, Note, Ports, Wanted};
 use crate::cluster::{Look, NotAccepted, Role, State};
 use crate::config::{Dynamic, NodeConfig};
-use crate::decide::{
-    Decision, Effect, Job, JobKind, LeaseSight, Memory, Seat, Sight, View, decide, seat,
-};
+use crate::decide::{Decision, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
-
-type Work = Pin<Box<dyn Future<Output = Result<(), EffectError>>>>;
-
-/// Something that runs beside the loop.
-struct Running {
-    job: Job,
-    work: Work,
-}
+use work::{Running, finished};
 
 /// Why the loop ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +49,8 @@ pub struct Agent<P: Ports> {
     memory: Memory,
     job: Option<Running>,
     upkeep: Option<Running>,
+    /// Side work that failed would fail again at once.
+    upkeep_rests_until: Option<Monotonic>,
     activity: Activity,
     look: Arc<Look>,
     looked_at: Monotonic,
@@ -108,6 +100,7 @@ impl<P: Ports> Agent<P> {
             memory,
             job: None,
             upkeep: None,
+            upkeep_rests_until: None,
             activity,
             look: Arc::new(Look::none()),
             looked_at: Monotonic::ZERO,
@@ -190,12 +183,12 @@ impl<P: Ports> Agent<P> {
     fn take_call(&mut self, call: Call) -> Wake {
         match call {
             Call::Promise { term, answer } => {
-                let standing = self.inlets.context.standing_vote.borrow().clone();
+                let standing = self.inlets.context.kept.standing_vote.borrow().clone();
                 match standing {
                     // Promised this already, and has stood still since: the answer is the same.
                     Some((promised, vote)) if promised >= term => drop(answer.send(Ok(vote))),
                     _ => {
-                        self.inlets.context.promise_answers.borrow_mut().push((term, answer));
+                        self.inlets.context.kept.promise_answers.borrow_mut().push((term, answer));
                         let before = self.memory.promise_asked;
                         self.memory.promise_asked = before.max(Some(term));
                     }
@@ -230,44 +223,6 @@ impl<P: Ports> Agent<P> {
                 Wake::Signal
             }
         }
-    }
-
-    fn job_ended(&mut self, result: Result<(), EffectError>) {
-        let Some(running) = self.job.take() else { return };
-        let kind = running.job.kind;
-        self.copy = None;
-        if kind == JobKind::Vote {
-            self.memory.promise_asked = None;
-            self.inlets.context.promise_answers.borrow_mut().clear();
-        }
-        match result {
-            Ok(()) => self.memory.succeeded(kind),
-            Err(error) => {
-                let reason = chain(&error);
-                warn!(job = ?kind, reason, "could not be finished");
-                let request = self.cluster_request();
-                self.memory.failed(kind, self.inlets.context.clock.now(), reason, request);
-            }
-        }
-        self.inlets.metrics.turn("act", self.now().since(running.job.since));
-    }
-
-    fn cluster_request(&self) -> Option<Revision> {
-        let cluster = self.inlets.context.cluster();
-        let request = cluster.request.as_ref()?;
-        request.value.as_ref().map(|_| request.revision)
-    }
-
-    fn upkeep_ended(&mut self, result: Result<(), EffectError>) {
-        self.upkeep = None;
-        let reason = result.as_ref().map_or_else(|error| chain(error), |()| String::new());
-        // It comes again by itself: what is the same as before is said quietly.
-        if !reason.is_empty() && reason != self.side_work_failed {
-            warn!(reason, "side work could not be finished");
-        } else if !reason.is_empty() {
-            debug!(reason, "side work could not be finished again");
-        }
-        self.side_work_failed = reason;
     }
 
     /// One turn.
@@ -371,7 +326,7 @@ impl<P: Ports> Agent<P> {
             left_until,
             job: self.job.as_ref().map(|running| running.job),
             health: Arc::new(self.inlets.probes.found.borrow_and_update().clone()),
-            upkeep_running: self.upkeep.is_some(),
+            upkeep_running: self.upkeep.is_some() || self.upkeep_rests_until > Some(now),
             memory: self.memory.clone(),
             journal,
             settings,
@@ -407,45 +362,5 @@ impl<P: Ports> Agent<P> {
         let lease = *self.inlets.lease.borrow();
         let times = self.lease_times();
         seat(sight.as_deref(), &lease, self.inlets.context.me().incarnation, &times, now)
-    }
-
-    /// Starts what was decided. A job that is dropped stops where it is.
-    fn begin(&mut self, decision: Decision) {
-        let since = self.now();
-        if let [Effect::RefusePromise(refusal)] = decision.effects.as_slice() {
-            // An answer, not work: it must not wait for the job that it is about.
-            refuse(&self.inlets.context, refusal);
-            self.memory.promise_asked = None;
-            return;
-        }
-        if decision.interrupt && self.job.take().is_some() {
-            self.copy = None;
-        }
-        if !decision.effects.is_empty() && self.job.is_none() {
-            let job = Job { kind: decision.kind, since };
-            let work = Box::pin(carry_out(
-                Rc::clone(&self.inlets.context),
-                decision.effects,
-                Telling::Steps,
-            ));
-            self.job = Some(Running { job, work });
-        }
-        if !decision.upkeep.is_empty() && self.upkeep.is_none() {
-            let job = Job { kind: JobKind::Other, since };
-            let work = Box::pin(carry_out(
-                Rc::clone(&self.inlets.context),
-                decision.upkeep,
-                Telling::Quietly,
-            ));
-            self.upkeep = Some(Running { job, work });
-        }
-    }
-}
-
-/// Polls what runs, if anything does.
-async fn finished(running: &mut Option<Running>) -> Result<(), EffectError> {
-    match running {
-        Some(running) => running.work.as_mut().await,
-        None => std::future::pending().await,
     }
 }

@@ -27,7 +27,7 @@ use crate::api::{self, Access, ApiParts, ApiState, RestCall};
 use crate::cluster::Cluster;
 use crate::config::{self, Finding, NodeConfig, Severity};
 use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
-use crate::fence::BoottimeClock;
+use crate::fence::{BoottimeClock, Guardian};
 use crate::publish::{Events, Metrics};
 use crate::values::Clock;
 use crate::wake::Calls;
@@ -74,14 +74,7 @@ fn run_logged(
     let environment = Environment::prepare(&config)?;
     let guardian = environment.guardian();
     let runtime = one_thread()?;
-    let listener = match upgrade::left_listener() {
-        // Nobody else has this name, or the version before this one would not have started.
-        Some(listener) => listener,
-        None => {
-            runtime.block_on(first_contact(&environment.store, &config))?;
-            listen(&config)?
-        }
-    };
+    let listener = find_listener(&runtime, &environment, &config)?;
     listener.set_nonblocking(true)?;
     let kept_open = listener.try_clone()?;
     let (metrics, events) = (Metrics::default(), Events::default());
@@ -129,7 +122,15 @@ fn run_logged(
             tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
         }
     });
-    let ended = local.block_on(&runtime, turn(agent, calls))?;
+    part(local.block_on(&runtime, turn(agent, calls))?, &guardian, kept_open)
+}
+
+/// Leaves the server as it should be left.
+fn part(
+    ended: Ended,
+    guardian: &Guardian,
+    kept_open: std::net::TcpListener,
+) -> Result<Option<std::net::TcpListener>> {
     match ended {
         Ended::AsTold => {
             guardian.leave();
@@ -145,6 +146,19 @@ fn run_logged(
             Err(anyhow!(why))
         }
     }
+}
+
+/// The socket of the version before this one, which nobody else has the name of; else one of its own.
+fn find_listener(
+    runtime: &tokio::runtime::Runtime,
+    environment: &Environment,
+    config: &Arc<NodeConfig>,
+) -> Result<std::net::TcpListener> {
+    if let Some(listener) = upgrade::left_listener() {
+        return Ok(listener);
+    }
+    runtime.block_on(first_contact(&environment.store, config))?;
+    listen(config)
 }
 
 /// Bound before anything runs, a port that is taken included.

@@ -21,6 +21,7 @@ mod seat;
 mod slots;
 mod stopping;
 mod symptoms;
+mod sync_memory;
 mod synchronous;
 mod upkeep;
 mod upstream;

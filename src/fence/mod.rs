@@ -21,7 +21,7 @@ pub use deadline::{DeadlineFence, Fired};
 pub use guardian::{AGENT_SOCKET, run as run_guardian, run_as_first_process};
 pub use kill::{Fenced, Target, kill_all};
 pub use page::{Deposit, Enforced};
-pub use processes::{Process, list, works_in};
+pub use processes::{Process, family_of, list, works_in};
 pub use reader::LogReader;
 pub use sys::pid_behind;
 pub use wire::{Launch, Setup};

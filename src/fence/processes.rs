@@ -54,6 +54,15 @@ impl Process {
         matches!(self.state, b'Z' | b'X')
     }
 
+    /// Its id as the process itself sees it, in the innermost PID namespace that it is in.
+    pub fn own_pid(&self) -> Option<i32> {
+        let mut buffer = [0u8; 4096];
+        let length = read_into(format!("/proc/{}/status", self.pid), &mut buffer)?;
+        let status = std::str::from_utf8(&buffer[..length]).ok()?;
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        ids.split_ascii_whitespace().next_back()?.parse().ok()
+    }
+
     /// How often its first thread has given up a processor or been taken off it: a process that runs
     /// at all counts up. `None` when it is gone.
     pub fn switches(&self) -> Option<u64> {
@@ -107,6 +116,20 @@ pub fn list() -> Vec<Process> {
     processes
 }
 
+/// A process with all that descends from it.
+pub fn family_of(root: i32) -> Vec<i32> {
+    let all = list();
+    let mut family = vec![root];
+    let mut at = 0;
+    while at < family.len() {
+        let parent = family[at];
+        let children = all.iter().filter(|one| one.parent == parent && !one.is_zombie());
+        family.extend(children.map(|one| one.pid));
+        at += 1;
+    }
+    family
+}
+
 /// Whether the process works in this folder, given by its real path.
 pub fn works_in(pid: i32, folder: &Path) -> bool {
     std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|link| link == folder)
@@ -146,6 +169,7 @@ mod tests {
         let own = std::process::id() as i32;
         let listed = list().into_iter().find(|process| process.pid == own).unwrap();
         assert!(!listed.is_zombie() && !listed.is_doomed());
+        assert_eq!(listed.own_pid(), Some(own));
         assert!(works_in(own, &std::env::current_dir().unwrap().canonicalize().unwrap()));
     }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::owner::Owner;
 use super::port::ServerError;
@@ -163,6 +164,16 @@ pub(super) fn empty(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Bounds a piece of work in time.
+pub(super) async fn bounded<T>(
+    what: &'static str,
+    within: Duration,
+    work: impl Future<Output = Result<T, ServerError>>,
+) -> Result<T, ServerError> {
+    let timed_out = ServerError::TimedOut { what, within };
+    tokio::time::timeout(within, work).await.unwrap_or(Err(timed_out))
 }
 
 #[cfg(test)]

@@ -79,10 +79,17 @@ impl LocalProbes {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
+    /// The backend of this id. Under a guardian's PID namespace that is not the id it has here.
+    fn backend(&self, own_pid: i32) -> Option<Process> {
+        let postmaster = self.target.postmaster()?;
+        let mut children = fence::list().into_iter().filter(|one| one.parent == postmaster.pid);
+        children.find(|one| one.own_pid() == Some(own_pid))
+    }
+
     async fn connect_for_good(&self) -> Option<Arc<Kept>> {
         let session = self.access()?.connect().await.ok()?;
         let said = session.client.simple_query("SELECT pg_backend_pid()").await.ok()?;
-        let backend = last_column(&said).and_then(|pid| Process::read(pid.parse().ok()?));
+        let backend = last_column(&said).and_then(|pid| self.backend(pid.parse().ok()?));
         let kept = Arc::new(Kept { session, backend });
         self.keep(Some(kept.clone()));
         Some(kept)

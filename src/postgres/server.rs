@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::callbacks::{CallbackRunner, Event};
 use super::configuration::Source;
 use super::connection::{Access, Session};
-use super::files::{self, blocking};
+use super::files::{self, blocking, bounded};
 use super::place::Place;
 use super::port::{
     CopyProgress, Killed, Look, Promoted, Server, ServerError, Settled, StartAs, StopMode, Upstream,
@@ -253,16 +253,6 @@ impl LocalServer {
 fn program_name(settings: &EffectivePostgresql) -> String {
     let path = settings.program(Program::Postgres);
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// Bounds a piece of work in time.
-pub(super) async fn bounded<T>(
-    what: &'static str,
-    within: Duration,
-    work: impl Future<Output = Result<T, ServerError>>,
-) -> Result<T, ServerError> {
-    let timed_out = ServerError::TimedOut { what, within };
-    tokio::time::timeout(within, work).await.unwrap_or(Err(timed_out))
 }
 
 impl Server for LocalServer {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use etcd_client::{AlarmAction, AlarmType, Client, CompactionOptions, DeleteOptions};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, DeleteOptions};
 use serde_json::json;
 
 use crate::faults::{BOUND, under_load};
@@ -131,8 +131,15 @@ fn a_store_without_space_is_an_outage_and_not_a_lost_lease() {
             let physical = Some(CompactionOptions::new().with_physical());
             client.compact(revision, physical).await.expect("etcd compacts");
             client.defragment().await.expect("etcd gives the space back");
-            let alarm = client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await;
-            alarm.expect("the alarm is taken back");
+            // It has to be taken back of the member that raised it, by name.
+            let raised = client.alarm(AlarmAction::Get, AlarmType::Nospace, None).await;
+            for one in raised.expect("the alarm").alarms() {
+                let mut of = AlarmOptions::new();
+                of.with_member(one.member_id());
+                let alarm =
+                    client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(of)).await;
+                alarm.expect("the alarm is taken back");
+            }
         });
         let left = Duration::from_secs(cluster.plan.ttl * 3);
         cluster.nodes[leader].wait_for_log("failsafe ends", left);

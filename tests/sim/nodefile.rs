@@ -8,6 +8,7 @@ use pgbaton::config::{
 };
 use serde_json::json;
 
+use crate::plan::Plan;
 use crate::world::World;
 
 /// The configuration of one node.
@@ -15,20 +16,7 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
     let address = |port| HostPort { host: format!("n{node}"), port };
     let account = |name: &str| Account { username: name.to_owned(), ..Account::default() };
     let plan = &world.plan;
-    let mut dcs = json!({
-        "ttl": plan.ttl.as_secs(),
-        "loop_wait": 1,
-        "retry_timeout": 1,
-        "maximum_lag_on_failover": plan.lag_bytes_max,
-        "failsafe_mode": plan.failsafe,
-        "primary_start_timeout": plan.primary_start_timeout_seconds,
-        "pgbaton": { "primary_stall_timeout": plan.stall_timeout_seconds },
-    });
-    if plan.sync.is_on() {
-        dcs["synchronous_mode"] = plan.sync.mode.clone();
-        dcs["synchronous_mode_strict"] = plan.sync.strict.into();
-        dcs["synchronous_node_count"] = plan.sync.count.into();
-    }
+    let dcs = dynamic(plan);
     let tags = match plan.tags[node].as_ref() {
         Some((name, value)) => json!({ *name: value }),
         None => json!({}),
@@ -82,4 +70,23 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
         pgbaton: OwnConfig { diverged_data: plan.diverged_data, ..OwnConfig::default() },
         source: Source::default(),
     }
+}
+
+/// What the cluster begins with.
+fn dynamic(plan: &Plan) -> serde_json::Value {
+    let mut dcs = json!({
+        "ttl": plan.ttl.as_secs(),
+        "loop_wait": 1,
+        "retry_timeout": 1,
+        "maximum_lag_on_failover": plan.lag_bytes_max,
+        "failsafe_mode": plan.failsafe,
+        "primary_start_timeout": plan.primary_start_timeout_seconds,
+        "pgbaton": { "primary_stall_timeout": plan.stall_timeout_seconds },
+    });
+    if plan.sync.is_on() {
+        dcs["synchronous_mode"] = plan.sync.mode.clone();
+        dcs["synchronous_mode_strict"] = plan.sync.strict.into();
+        dcs["synchronous_node_count"] = plan.sync.count.into();
+    }
+    dcs
 }

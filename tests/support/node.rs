@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pgbaton::fence::{self, Process};
 use serde_json::Value;
 
 use super::http::{Answer, Request};
@@ -201,10 +202,16 @@ impl Node {
         }
     }
 
-    /// The server's first process, by the file it keeps.
+    /// The server's first process, by the file it keeps. The id in there is the one that the process has
+    /// itself, which under a guardian's PID namespace is another one here.
     pub fn postmaster(&self) -> Option<Pid> {
-        let text = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
-        Some(Pid::from_raw(text.lines().next()?.trim().parse().ok()?))
+        let data_dir = self.data_dir().canonicalize().ok()?;
+        let text = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
+        let own: i32 = text.lines().next()?.trim().parse().ok()?;
+        let is_it = |one: &Process| {
+            one.own_pid() == Some(own) && fence::works_in(one.pid, &data_dir) && !one.is_zombie()
+        };
+        fence::list().into_iter().find(is_it).map(|one| Pid::from_raw(one.pid))
     }
 
     /// What its agent answers; `None` when it does not.

@@ -374,7 +374,8 @@ impl Guardian {
         // Whoever is forked meanwhile is found in the next round.
         for _ in 0..100 {
             let members = cgroup.members();
-            let outside = family_of(pid).into_iter().filter(|one| !members.contains(one));
+            let outside =
+                super::super::family_of(pid).into_iter().filter(|one| !members.contains(one));
             let outside: Vec<i32> = outside.collect();
             if outside.is_empty() {
                 let (child, stderr, verdict, stops) = (None, None, None, false);
@@ -389,18 +390,4 @@ impl Guardian {
         }
         false
     }
-}
-
-/// A process with all that descends from it.
-fn family_of(root: i32) -> Vec<i32> {
-    let all = super::super::list();
-    let mut family = vec![root];
-    let mut at = 0;
-    while at < family.len() {
-        let parent = family[at];
-        let children = all.iter().filter(|one| one.parent == parent && !one.is_zombie());
-        family.extend(children.map(|one| one.pid));
-        at += 1;
-    }
-    family
 }

@@ -17,6 +17,9 @@ pub fn missing(world: &World) -> Result<(), String> {
     let Process::Primary { opening } = host.pg.borrow().process else {
         return Err(format!("{} leads, and its server is no primary", host.name));
     };
+    if waits_for_nobody(world, leader) {
+        return Ok(());
+    }
     let writable = host
         .life
         .borrow()
@@ -40,6 +43,16 @@ pub fn missing(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether writes are to wait for a standby, and every other node stays down because it was told to.
+fn waits_for_nobody(world: &World, leader: usize) -> bool {
+    let life = world.hosts[leader].life.borrow();
+    let strict = life.published.as_ref().is_some_and(|published| {
+        let dynamic = &published.get().dynamic;
+        dynamic.manages_synchronous_standbys() && dynamic.synchronous_mode_strict
+    });
+    strict && (0..world.hosts.len()).all(|node| node == leader || may_stay_down(world, node))
 }
 
 /// Whether this node says that it stays down because it was told to.

@@ -68,12 +68,20 @@ pub fn check_working(world: &World, node: usize) -> Check {
     ))
 }
 
+fn is_strict(world: &World, node: usize) -> bool {
+    let life = world.hosts[node].life.borrow();
+    let published = life.published.as_ref().map(|published| published.get());
+    published.is_some_and(|status| status.dynamic.synchronous_mode_strict)
+}
+
 /// What has to be over by now is over.
 pub fn check_in_time(world: &World) -> Check {
     let Some(alone) = world.alone.get() else { return Ok(()) };
     let truth = world.truth.borrow();
-    if truth.sync.as_ref().is_some_and(|sync| sync.standbys.is_empty()) {
-        // Only this leader may lead on: whoever else did could lack what it has acknowledged.
+    let only_it_may_lead = truth.sync.as_ref().is_some_and(|sync| sync.standbys.is_empty());
+    if only_it_may_lead || truth.sync.is_some() && is_strict(world, alone.node) {
+        // Whoever else led could lack what it has acknowledged; or, in strict mode, may have nobody left
+        // to wait for but the node that is sick.
         world.alone.set(None);
         return Ok(());
     }
