@@ -36,15 +36,11 @@ unit: toolchain needed-for-tests
 
 # The agents' real loop on virtual time; planted faults must be found.
 sim: toolchain needed-for-tests
-	@if [ -d tests/sim ]; then set -x; \
-	$(CARGO) test --locked --release --features mutants --test sim $(if $(SEEDS),-- --seeds $(SEEDS)); \
-	else echo "the simulation is not there yet (tests/sim)"; fi
+	$(CARGO) test --locked --release --features mutants --test sim $(if $(SEEDS),-- --seeds $(SEEDS))
 
 # Real etcd, PostgreSQL and agents on this machine.
 cluster: toolchain needed-for-tests
-	@if [ -d tests/cluster ]; then set -x; \
-	$(CARGO) test --locked --release --features cluster --test cluster; \
-	else echo "the cluster tests are not there yet (tests/cluster)"; fi
+	CARGO="$(CARGO)" scripts/run-cluster-tests
 
 lint: toolchain needed
 	$(CARGO) fmt --check
