@@ -16,6 +16,8 @@ use super::{leading, symptoms};
 
 /// A primary whose log cannot be continued by one more segment is as good as full.
 const A_SEGMENT_BYTES: u64 = 16 << 20;
+/// With so much room a server that ended for want of space can go on.
+const ROOM_BYTES: u64 = 4 * A_SEGMENT_BYTES;
 /// So long a server's last words about its disk stay worth something.
 const WORDS_COUNT_FOR: Duration = Duration::from_secs(60);
 /// After so many times `primary_stall_timeout` in the lead, a leader may be replaced for a stall: two
@@ -225,7 +227,10 @@ fn stopped_sessions(view: &View, timeout: Duration) -> Option<(Stall, String)> {
 
 /// The server went down, and its disk is why: starting it again would fill what is left.
 fn full(view: &View) -> Option<(Stall, String)> {
-    let said = view.health.space_ran_out_at.is_some_and(|at| view.now.since(at) < WORDS_COUNT_FOR);
+    let lately = |at| view.now.since(at) < WORDS_COUNT_FOR;
+    // Where there is room again, what it said then is no reason any more.
+    let has_room = view.health.free_bytes.is_some_and(|free| free >= ROOM_BYTES);
+    let said = view.health.space_ran_out_at.is_some_and(lately) && !has_room;
     let signs = if said {
         "the server said so and went down".to_owned()
     } else if is_out_of_space(view) {

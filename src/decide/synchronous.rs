@@ -107,7 +107,7 @@ fn step_on(view: &View, facts: &PrimaryFacts, recorded: &Voters, possible: Vec<S
     let next = carry_out(view, step, possible);
     match (next, look_again_at) {
         (Next::Say(decision), Some(at)) => Next::Say(decision.and_look_again_at(at)),
-        (Next::Nothing, _) => all_is_well(facts, &wanted, look_again_at),
+        (Next::Nothing, _) => all_is_well(view, facts, &wanted, look_again_at),
         (next, _) => next,
     }
 }
@@ -138,9 +138,17 @@ fn carry_out(view: &View, step: Step, possible: Vec<SyncNames>) -> Next {
     }
 }
 
-fn all_is_well(facts: &PrimaryFacts, wanted: &SyncNames, look_again_at: Option<Monotonic>) -> Next {
-    let twice: Vec<&str> =
-        by_name(facts).iter().filter(|(_, rows)| rows.len() > 1).map(|(name, _)| *name).collect();
+fn all_is_well(
+    view: &View,
+    facts: &PrimaryFacts,
+    wanted: &SyncNames,
+    look_again_at: Option<Monotonic>,
+) -> Next {
+    let cluster = view.cluster();
+    let is_member = |name: &str| cluster.members.contains_key(&MemberName::from(name));
+    let rows = by_name(facts);
+    let twice = rows.iter().filter(|(name, rows)| rows.len() > 1 && is_member(name));
+    let twice: Vec<&str> = twice.map(|(name, _)| *name).collect();
     let reason = if !twice.is_empty() {
         let label = "lead: two connections with one name are no synchronous standby";
         Reason::with(label, twice.join(", "))

@@ -112,12 +112,6 @@ impl<S: Store, C: Clock> Mirror<S, C> {
             tokio::select! {
                 biased;
                 batch = changes.next() => self.apply(batch?),
-                // Other times are in force: the next read is due by these.
-                Ok(()) = self.times.changed() => {
-                    if !self.read().await {
-                        return Ok(());
-                    }
-                }
                 () = tokio::time::sleep(poll_in) => {
                     if !self.read().await {
                         return Ok(());

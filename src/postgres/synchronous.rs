@@ -17,7 +17,7 @@ use crate::values::{Lsn, MemberName};
 pub(super) const SETTING: &str = "synchronous_standby_names";
 
 /// How long a postmaster may take to read its files anew.
-const TO_READ_THE_FILES: Duration = Duration::from_secs(3);
+const TO_READ_THE_FILES: Duration = Duration::from_millis(700);
 
 /// How often a primary looks for a change among who streams from it.
 const LOOK_FOR_CHANGES: Duration = Duration::from_millis(100);

@@ -25,11 +25,7 @@ pub fn diverged(plan: Plan) -> (Cluster, usize) {
     let stopped: Vec<nix::unistd::Pid> = cluster
         .others(former)
         .into_iter()
-        .map(|standby| {
-            let receiver = "SELECT pid FROM pg_stat_wal_receiver";
-            let receiver = sql::value(cluster.nodes[standby].postgresql(), receiver);
-            nix::unistd::Pid::from_raw(receiver.expect("it streams").parse().expect("a pid"))
-        })
+        .map(|standby| cluster.nodes[standby].receiver())
         .collect();
     for receiver in &stopped {
         nix::sys::signal::kill(*receiver, nix::sys::signal::Signal::SIGSTOP).expect("ours");

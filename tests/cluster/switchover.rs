@@ -174,9 +174,7 @@ fn a_candidate_that_is_too_far_behind_is_refused() {
     });
     sql::run(cluster.nodes[standby].postgresql(), "SELECT pg_wal_replay_pause()");
     // The standby's connection to the primary is stopped where it stands.
-    let receiver = "SELECT pid FROM pg_stat_wal_receiver";
-    let receiver = sql::value(cluster.nodes[standby].postgresql(), receiver).expect("it streams");
-    let receiver = nix::unistd::Pid::from_raw(receiver.parse().expect("a pid"));
+    let receiver = cluster.nodes[standby].receiver();
     nix::sys::signal::kill(receiver, nix::sys::signal::Signal::SIGSTOP).expect("a process of ours");
     sql::run(server, "CREATE TABLE big AS SELECT generate_series(1, 20000)");
     let since = Instant::now();

@@ -114,5 +114,6 @@ fn watch(at_work: &AtWork, running: &AtomicUsize, mutant: Option<Mutant>) {
 
 /// Runs seeds until all are done, or enough have failed to look at.
 pub fn seeds(from: u64, count: u64, mutant: Option<Mutant>) -> Batch {
-    run(from, count, mutant, ENOUGH, threads())
+    let enough = if mutant.is_some() { 1 } else { ENOUGH };
+    run(from, count, mutant, enough, threads())
 }

@@ -202,16 +202,28 @@ impl Node {
         }
     }
 
-    /// The server's first process, by the file it keeps. The id in there is the one that the process has
-    /// itself, which under a guardian's PID namespace is another one here.
+    /// The server's first process, by the file it keeps.
     pub fn postmaster(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
+        self.server_process(text.lines().next()?.trim().parse().ok()?)
+    }
+
+    /// The process of the server that has this id in its own eyes. Under a guardian's PID namespace it has
+    /// another one here, and the one that the server tells is somebody else's.
+    pub fn server_process(&self, own: i32) -> Option<Pid> {
         let data_dir = self.data_dir().canonicalize().ok()?;
-        let text = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
-        let own: i32 = text.lines().next()?.trim().parse().ok()?;
         let is_it = |one: &Process| {
             one.own_pid() == Some(own) && fence::works_in(one.pid, &data_dir) && !one.is_zombie()
         };
         fence::list().into_iter().find(is_it).map(|one| Pid::from_raw(one.pid))
+    }
+
+    /// The process that receives this standby's log.
+    #[track_caller]
+    pub fn receiver(&self) -> Pid {
+        let told = super::sql::value(self.postgresql(), "SELECT pid FROM pg_stat_wal_receiver");
+        let own = told.expect("it streams").parse().expect("a pid");
+        self.server_process(own).expect("a process of this server")
     }
 
     /// What its agent answers; `None` when it does not.
