@@ -92,6 +92,10 @@ pub fn check_in_time(world: &World) -> Check {
         world.alone.set(None);
     } else if world.now() > alone.due {
         world.alone.set(None);
+        // Restarted in place, where a handover would have lost what new sessions wrote.
+        if truth.last.is_some_and(|(at, _)| world.now() - at < Duration::from_millis(500)) {
+            return Ok(());
+        }
         let (name, since) = (&world.hosts[alone.node].name, alone.since);
         return Err(format!("{name} has been of no use since {since:?}, and nobody else serves"));
     }
