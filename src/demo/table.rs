@@ -103,8 +103,9 @@ pub fn welcome(plan: &Plan, folder: &Folder, leader: &str, agent_pid: u32) -> Ve
         "Try in another terminal:".to_owned(),
         format!("  {ctl} list"),
         format!("  {ctl} switchover --force"),
+        // Not by postmaster.pid: the id in there may be that of a guardian's PID namespace.
         format!(
-            "  kill -9 $(head -1 {dir}/{leader}/data/postmaster.pid)   # the leader's server crashes"
+            "  pkill -9 -o -f 'postgres -D {dir}/{leader}/data'   # the leader's server crashes"
         ),
         format!("  kill {agent_pid}      # the leader's agent is told to stop, and hands over"),
         format!("  kill -9 {agent_pid}   # the leader's agent is gone without a word"),
