@@ -90,7 +90,6 @@ pub async fn collect_votes<P: Ports>(
     term: Term,
     baton: Revision,
 ) -> Result<(), EffectError> {
-    let asked_at = context.clock.now();
     let cluster = context.cluster();
     let me = context.me();
     let former = cluster.baton.as_ref().map(|baton| baton.value.holder.clone());
@@ -142,7 +141,8 @@ pub async fn collect_votes<P: Ports>(
     let (before, rounds) = context.kept.rounds.get();
     let round = if before == baton { rounds + 1 } else { 1 };
     context.kept.rounds.set((baton, round));
-    let ballot = Ballot { term, baton, asked_at, round, votes, refusals, silent };
+    let counted_at = context.clock.now();
+    let ballot = Ballot { term, baton, counted_at, round, votes, refusals, silent };
     context.note(Note::Ballot(Arc::new(ballot)));
     Ok(())
 }

@@ -41,8 +41,8 @@ pub struct Ballot {
     pub term: Term,
     /// The baton's revision at that time; a ballot is worth nothing once that has changed.
     pub baton: Revision,
-    /// When asking began.
-    pub asked_at: Monotonic,
+    /// When asking ended: all had answered, or had had their time.
+    pub counted_at: Monotonic,
     /// Which round this is since the seat fell vacant, from 1.
     pub round: u32,
     /// Who promised, oneself included.

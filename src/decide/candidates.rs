@@ -91,7 +91,7 @@ mod tests {
         Ballot {
             term: Term(3),
             baton: Revision(1),
-            asked_at: Monotonic::ZERO,
+            counted_at: Monotonic::ZERO,
             round: 1,
             votes,
             refusals: Vec::new(),

@@ -48,9 +48,10 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
 }
 
 /// A ballot counts for as long as the voters can be trusted to have stood still: they do until the
-/// next term, so only the wish to hear from late ones limits it.
+/// next term, so only the wish to hear from late ones limits it. It is as old as its last answer:
+/// waiting for a silent member takes longer than a ballot counts.
 fn is_fresh(view: &View, ballot: &Ballot) -> bool {
-    view.now.since(ballot.asked_at) < view.settings.times.renewal_period
+    view.now.since(ballot.counted_at) < view.settings.times.renewal_period
 }
 
 fn ask(view: &View, label: &'static str) -> Decision {
@@ -83,7 +84,7 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     let reached = published.map(|position| position.lsn);
     let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
     let standings = proof::only_proven(view, ballot, standings);
-    let again_at = ballot.asked_at + view.settings.times.renewal_period;
+    let again_at = ballot.counted_at + view.settings.times.renewal_period;
     if let Some(reason) = too_early(view, ballot) {
         return Decision::wait(reason).and_look_again_at(again_at);
     }

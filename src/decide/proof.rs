@@ -110,7 +110,7 @@ mod tests {
         Ballot {
             term: Term(3),
             baton: Revision(1),
-            asked_at: Monotonic::ZERO,
+            counted_at: Monotonic::ZERO,
             round: 1,
             votes: votes.iter().map(vote).collect(),
             refusals: Vec::new(),

@@ -148,8 +148,12 @@ impl Life {
     async fn go_wrong(&mut self) {
         let world = Rc::clone(&self.world);
         let began = world.now();
+        let last = world.plan.faults.iter().map(|fault| fault.at + fault.lasts).max();
+        // What a fault does is seen within a ttl or two after it is over; more of the same is only slow.
+        let last = last.unwrap_or_default() + world.plan.ttl * 2;
+        let end = began + world.plan.faulty_for.min(last);
         let mut faults = world.plan.faults.iter().peekable();
-        while world.now() < began + world.plan.faulty_for && !self.is_broken() {
+        while world.now() < end && !self.is_broken() {
             while let Some(fault) = faults.next_if(|fault| began + fault.at <= world.now()) {
                 let well = self.underway.is_empty() && convergence::missing(&world).is_ok();
                 let begun = faults::begin(&world, fault, self.last);
@@ -166,6 +170,9 @@ impl Life {
                 world.alone.set(None);
             }
             self.step().await;
+        }
+        if world.plan.serves_meanwhile {
+            invariants::serves_meanwhile(&world);
         }
     }
 

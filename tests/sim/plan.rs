@@ -43,6 +43,8 @@ pub struct Plan {
     pub faulty_for: Duration,
     /// The faults, by when they begin.
     pub faults: Vec<Fault>,
+    /// Whether somebody has to serve again before anything is mended.
+    pub serves_meanwhile: bool,
 }
 
 impl Plan {
@@ -77,6 +79,7 @@ impl Plan {
             faults_from_the_start: rng.chance(120),
             faulty_for,
             faults: draw(rng, ttl, faulty_for, failsafe),
+            serves_meanwhile: false,
         }
     }
 }

@@ -551,7 +551,7 @@ impl View {
         self.memory.ballot = Some(Arc::new(Ballot {
             term: Term(4),
             baton: Revision(30),
-            asked_at: NOW,
+            counted_at: NOW,
             round: 1,
             votes: votes.iter().map(vote).collect(),
             refusals: Vec::new(),

@@ -8,9 +8,10 @@ use pgbaton::config::DivergedData;
 
 use crate::faults::{Fault, Target, What};
 use crate::life::live_by;
-use crate::plan::Plan;
+use crate::plan::{Plan, SyncPlan};
 use crate::report::Report;
 use crate::rng::Rng;
+use crate::world::Violation;
 
 /// One history.
 struct History {
@@ -21,7 +22,7 @@ struct History {
 /// How often each is lived.
 const LIVES: u64 = 25;
 
-const ALL: [History; 7] = [
+const ALL: [History; 10] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -42,7 +43,17 @@ const ALL: [History; 7] = [
     History { name: "a_late_intent_does_not_undo_the_record", plan: late_intent },
     // With the new, shorter ttl the others took over from a leader that had the old one.
     History { name: "a_shorter_ttl_does_not_shorten_a_lease_that_was_given", plan: shorter_ttl },
+    // At a short ttl the ballot was out of date as soon as the silent member had been waited for.
+    History { name: "a_silent_member_does_not_hold_up_the_race", plan: silent_member },
+    // Never broken; planted faults show in them (see `mutants`).
+    History { name: DEAD_BRANCH, plan: dead_branch },
+    History { name: LONE_VOTER, plan: lone_voter },
 ];
+
+/// A timeline that was left goes further than the one that was taken.
+pub const DEAD_BRANCH: &str = "a_dead_branch_that_goes_further_does_not_win";
+/// The only voter that is left has not received what the other one has confirmed.
+pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
 /// Lives those whose name holds `name`; when the story is told, up to the first life that breaks a
 /// rule.
@@ -78,7 +89,15 @@ fn plan(faults: Vec<Fault>) -> Plan {
         faults_from_the_start: false,
         faulty_for: Duration::from_secs(8),
         faults,
+        serves_meanwhile: false,
     }
+}
+
+/// Lives one of them until a rule is broken; returns in which life, and the rule.
+pub fn first_broken(name: &str) -> Option<(u64, Violation)> {
+    let history = ALL.iter().find(|history| history.name == name)?;
+    (0..LIVES)
+        .find_map(|life| Some((life, live_by((history.plan)(), Rng::new(life), false).violation?)))
 }
 
 /// Times in hundredths of a second.
@@ -139,4 +158,36 @@ fn shorter_ttl() -> Plan {
         fault(What::ShortestTtl, Target::Any, 55, 10),
     ];
     Plan { ttl: Duration::from_secs(5), ..plan(faults) }
+}
+
+fn silent_member() -> Plan {
+    let faults = vec![
+        fault(What::Isolate, Target::Other, 100, 1000),
+        fault(What::KillNode, Target::Leader, 150, 1000),
+    ];
+    let faulty_for = Duration::from_secs(5);
+    Plan { lag_bytes_max: 1 << 20, faulty_for, serves_meanwhile: true, ..plan(faults) }
+}
+
+/// One standby has what the first leader wrote last; the other one takes over, and writes for less long
+/// before it is stopped. Then the one with the longer log is left alone.
+fn dead_branch() -> Plan {
+    let faults = vec![
+        fault(What::CutReplication, Target::Other, 50, 1200),
+        fault(What::CutStore, Target::Leader, 51, 1200),
+        fault(What::Isolate, Target::Other, 179, 321),
+        fault(What::KillNode, Target::Leader, 180, 1000),
+        fault(What::StopAgent, Target::Leader, 480, 600),
+    ];
+    Plan { faulty_for: Duration::from_secs(12), ..plan(faults) }
+}
+
+fn lone_voter() -> Plan {
+    let faults = vec![
+        fault(What::CutReplication, Target::Other, 100, 600),
+        fault(What::KillNode, Target::Leader, 110, 600),
+        fault(What::KillNode, Target::Other, 111, 600),
+    ];
+    let sync = SyncPlan { mode: "quorum".into(), strict: false, count: 1 };
+    Plan { sync, ..plan(faults) }
 }

@@ -7,6 +7,7 @@ mod failsafe_promise_kept;
 mod fence_before_takeover;
 pub mod gray_failures;
 mod lease_before_promotion;
+mod never_leaderless;
 mod no_acknowledged_commit_lost;
 mod no_process_after_deadline;
 mod nothing_destroyed_silently;
@@ -136,6 +137,11 @@ pub fn destroys(world: &World, node: usize, deed: Deed) {
 pub fn drops_slots(world: &World, node: usize, slots: &[String]) {
     let check = slots_of_members_are_kept::check(world, node, slots);
     hold(world, slots_of_members_are_kept::NAME, check);
+}
+
+/// The faults have lasted long enough, and nothing is mended yet.
+pub fn serves_meanwhile(world: &World) {
+    hold(world, never_leaderless::NAME, never_leaderless::check(world));
 }
 
 /// Looked at in every step of time.
