@@ -7,7 +7,7 @@ pub mod keys;
 mod port;
 pub mod txns;
 
-pub use codec::decode;
+pub use codec::{Decoder, decode};
 pub use etcd::{
     EtcdChanges, EtcdOptions, EtcdOptionsError, EtcdStore, Finding, election_timeout_max,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::dcs::{Change, Changes, RawSnapshot, Store, StoreError, decode, keys};
+use crate::dcs::{Change, Changes, Decoder, RawSnapshot, Store, StoreError, keys};
 use crate::decide::Sight;
 use crate::publish::Metrics;
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
@@ -20,6 +20,7 @@ pub struct Mirror<S, C> {
     shown: watch::Sender<Option<Arc<Sight>>>,
     metrics: Metrics,
     raw: RawSnapshot,
+    decoder: Decoder,
     baton_learned_at: Monotonic,
     read_at: Option<Monotonic>,
     read_under: LeaseTimes,
@@ -44,6 +45,7 @@ impl<S: Store, C: Clock> Mirror<S, C> {
             shown,
             metrics,
             raw: RawSnapshot::default(),
+            decoder: Decoder::default(),
             baton_learned_at: Monotonic::ZERO,
             read_at: None,
             read_under,
@@ -182,9 +184,9 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         let cluster = match before {
             Some(before) if !changed => Arc::clone(&before.cluster),
             _ => {
-                let (cluster, warnings) = decode(&self.raw);
-                self.tell(warnings);
-                Arc::new(cluster)
+                let cluster = Arc::new(self.decoder.take_in(&self.raw).clone());
+                self.tell();
+                cluster
             }
         };
         let sight = Sight {
@@ -201,7 +203,8 @@ impl<S: Store, C: Clock> Mirror<S, C> {
     }
 
     /// Says once what cannot be read in the store.
-    fn tell(&mut self, warnings: Vec<String>) {
+    fn tell(&mut self) {
+        let warnings: Vec<String> = self.decoder.warnings().map(str::to_owned).collect();
         for warning in &warnings {
             if !self.told.contains(warning) {
                 warn!(warning, "a key in the store cannot be used");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgbaton::cluster::Listed;
-use pgbaton::dcs::decode;
+use pgbaton::dcs::{RawSnapshot, decode, keys};
 use pgbaton::values::{Clock, Incarnation, Monotonic};
 
 use crate::sometimes::Sometimes;
@@ -26,7 +26,7 @@ pub struct Accepted {
 
 /// Until when, by the node's own clock; `None` when it is not carried.
 pub fn until(world: &World, node: usize) -> Option<Monotonic> {
-    let list: Listed = decode(&world.etcd.borrow().snapshot()).0.failsafe?.value;
+    let list = listed(world)?;
     let name = &world.hosts[node].name;
     if !list.contains_key(name) {
         return None;
@@ -57,4 +57,12 @@ pub fn until(world: &World, node: usize) -> Option<Monotonic> {
         }
     }
     Some(end)
+}
+
+/// The list in the store.
+fn listed(world: &World) -> Option<Listed> {
+    let mut snapshot = RawSnapshot::default();
+    let raw = world.etcd.borrow().key(keys::FAILSAFE)?.clone();
+    snapshot.keys.insert(keys::FAILSAFE.to_owned(), raw);
+    Some(decode(&snapshot).0.failsafe?.value)
 }

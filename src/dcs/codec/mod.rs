@@ -1,119 +1,34 @@
 //! How the values of the keys are spelled, both ways. Reading takes any bytes: what cannot be used is
 //! left out and named in a warning. What the keys mean is not known here.
 
+mod decoder;
 mod json;
 mod losses;
 mod member;
 mod ours;
 mod patroni;
 
+pub use decoder::Decoder;
 pub use losses::{losses, read_losses};
 pub use member::{member, replication_state_text, role_text, state_text};
 pub use ours::{baton, claim, guard, lineage, outcome, presence, recovered};
 pub use patroni::{config, failsafe, history, initialize, leader, request, status, sync};
 
-use super::keys::{Key, OPTIME_LEADER, STATUS};
-use super::{RawSnapshot, RawValue};
-use crate::cluster::{Cluster, SyncState, Versioned};
+use super::RawSnapshot;
+use crate::cluster::Cluster;
 
 /// Reads every key below the prefix. The warnings say which key was unusable or odd, and why.
 pub fn decode(snapshot: &RawSnapshot) -> (Cluster, Vec<String>) {
-    let mut reader = Reader {
-        cluster: Cluster { revision: snapshot.revision, ..Cluster::default() },
-        warnings: Vec::new(),
-    };
-    for (key, raw) in &snapshot.keys {
-        reader.read(key, raw);
-    }
-    let status = reader.status(snapshot).unwrap_or_default();
-    reader.cluster.optime = status.optime;
-    reader.cluster.slot_positions = status.slots;
-    reader.cluster.retained_slots = status.retained;
-    (reader.cluster, reader.warnings)
-}
-
-struct Reader {
-    cluster: Cluster,
-    warnings: Vec<String>,
-}
-
-impl Reader {
-    fn read(&mut self, key: &str, raw: &RawValue) {
-        let bytes: &[u8] = &raw.value;
-        match Key::of(key) {
-            Key::Leader => self.cluster.leader = self.take(key, raw, patroni::read_leader),
-            Key::Initialize => {
-                self.cluster.initialize = self.take(key, raw, patroni::read_initialize);
-            }
-            Key::Config => self.cluster.config = self.take(key, raw, patroni::read_config),
-            Key::Sync => self.cluster.sync = Some(self.sync(key, raw)),
-            Key::Failover => {
-                // A request that cannot be read is none, but its key is there to be replaced.
-                let request = self.note(key, patroni::read_request(bytes)).flatten();
-                self.cluster.request = Some(versioned(raw, request));
-            }
-            Key::History => self.cluster.history = self.take(key, raw, patroni::read_history),
-            Key::Failsafe => self.cluster.failsafe = self.take(key, raw, patroni::read_failsafe),
-            Key::Baton => self.cluster.baton = self.take(key, raw, ours::read_baton),
-            Key::Guard => self.cluster.guard = self.take(key, raw, ours::read_guard),
-            Key::Claim => self.cluster.claimant = self.note(key, ours::read_claim(bytes)),
-            Key::Lineage => self.cluster.lineage = self.take(key, raw, ours::read_lineage),
-            Key::Recovered => self.cluster.recovered = self.take(key, raw, ours::read_recovered),
-            Key::Outcome => self.cluster.outcome = self.note(key, ours::read_outcome(bytes)),
-            Key::Member(name) => {
-                let (member, wrong) = member::read_member(name.into(), bytes);
-                self.warnings.extend(wrong.into_iter().map(|what| format!("{key}: {what}")));
-                self.cluster.members.insert(member.name.clone(), member);
-            }
-            Key::Agent(name) => {
-                if let Some(presence) = self.note(key, ours::read_presence(bytes)) {
-                    self.cluster.presences.insert(name.into(), presence);
-                }
-            }
-            Key::Losses(name) => {
-                if let Some(losses) = self.note(key, losses::read_losses(bytes)) {
-                    self.cluster.losses.insert(name.into(), losses);
-                }
-            }
-            Key::Status | Key::OptimeLeader | Key::Foreign => {}
-        }
-    }
-
-    /// The leader's position; the older key counts only where the newer is missing.
-    fn status(&mut self, snapshot: &RawSnapshot) -> Option<patroni::StatusRead> {
-        let key = if snapshot.keys.contains_key(STATUS) { STATUS } else { OPTIME_LEADER };
-        let raw = snapshot.keys.get(key)?;
-        self.note(key, patroni::read_status(&raw.value))
-    }
-
-    /// What cannot be read means "not active", as in Patroni, and can be replaced.
-    fn sync(&mut self, key: &str, raw: &RawValue) -> Versioned<SyncState> {
-        let state = self.note(key, patroni::read_sync(&raw.value)).unwrap_or_default();
-        versioned(raw, state)
-    }
-
-    fn take<T>(
-        &mut self,
-        key: &str,
-        raw: &RawValue,
-        read: impl Fn(&[u8]) -> Result<T, String>,
-    ) -> Option<Versioned<T>> {
-        self.note(key, read(&raw.value)).map(|value| versioned(raw, value))
-    }
-
-    fn note<T>(&mut self, key: &str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|what| self.warnings.push(format!("{key}: {what}"))).ok()
-    }
-}
-
-fn versioned<T>(raw: &RawValue, value: T) -> Versioned<T> {
-    Versioned { value, revision: raw.mod_revision }
+    let mut decoder = Decoder::default();
+    decoder.take_in(snapshot);
+    let warnings = decoder.warnings().map(str::to_owned).collect();
+    (decoder.into_cluster(), warnings)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dcs::keys;
+    use crate::dcs::{RawValue, keys};
     use crate::values::Revision;
     use bytes::Bytes;
     use proptest::prelude::*;

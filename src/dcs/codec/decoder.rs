@@ -1,0 +1,225 @@
+//! Reading the keys again and again, as a watch shows them: what did not change is not read twice.
+//! A busy cluster changes one or two small keys many times a second; its configuration and its
+//! members' records, which cost the most to read, stay the same for long.
+
+use std::collections::BTreeMap;
+
+use super::{losses, member, ours, patroni};
+use crate::cluster::{Cluster, SyncState, Versioned};
+use crate::dcs::keys::{Key, OPTIME_LEADER, STATUS};
+use crate::dcs::{RawSnapshot, RawValue};
+
+/// The keys as they were read last.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    seen: BTreeMap<String, RawValue>,
+    cluster: Cluster,
+    warnings: BTreeMap<String, Vec<String>>,
+}
+
+impl Decoder {
+    /// Reads what is not as it was the last time.
+    pub fn take_in(&mut self, snapshot: &RawSnapshot) -> &Cluster {
+        let mut status_changed = false;
+        let gone = self.seen.keys().filter(|key| !snapshot.keys.contains_key(*key));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.seen.remove(&key);
+            self.forget(&key);
+            status_changed |= is_status(&key);
+        }
+        for (key, raw) in &snapshot.keys {
+            if self.seen.get(key) == Some(raw) {
+                continue;
+            }
+            self.forget(key);
+            self.read(key, raw);
+            self.seen.insert(key.clone(), raw.clone());
+            status_changed |= is_status(key);
+        }
+        if status_changed {
+            self.read_status(snapshot);
+        }
+        self.cluster.revision = snapshot.revision;
+        &self.cluster
+    }
+
+    /// Which keys are unusable or odd, and why.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.values().flatten().map(String::as_str)
+    }
+
+    /// What was read last.
+    pub fn into_cluster(self) -> Cluster {
+        self.cluster
+    }
+
+    fn forget(&mut self, key: &str) {
+        self.warnings.remove(key);
+        let cluster = &mut self.cluster;
+        match Key::of(key) {
+            Key::Leader => cluster.leader = None,
+            Key::Initialize => cluster.initialize = None,
+            Key::Config => cluster.config = None,
+            Key::Sync => cluster.sync = None,
+            Key::Failover => cluster.request = None,
+            Key::History => cluster.history = None,
+            Key::Failsafe => cluster.failsafe = None,
+            Key::Baton => cluster.baton = None,
+            Key::Guard => cluster.guard = None,
+            Key::Claim => cluster.claimant = None,
+            Key::Lineage => cluster.lineage = None,
+            Key::Recovered => cluster.recovered = None,
+            Key::Outcome => cluster.outcome = None,
+            Key::Member(name) => drop(cluster.members.remove(&name.into())),
+            Key::Agent(name) => drop(cluster.presences.remove(&name.into())),
+            Key::Losses(name) => drop(cluster.losses.remove(&name.into())),
+            Key::Status | Key::OptimeLeader | Key::Foreign => {}
+        }
+    }
+
+    fn read(&mut self, key: &str, raw: &RawValue) {
+        let bytes: &[u8] = &raw.value;
+        match Key::of(key) {
+            Key::Leader => self.cluster.leader = self.take(key, raw, patroni::read_leader),
+            Key::Initialize => {
+                self.cluster.initialize = self.take(key, raw, patroni::read_initialize);
+            }
+            Key::Config => self.cluster.config = self.take(key, raw, patroni::read_config),
+            Key::Sync => self.cluster.sync = Some(self.sync(key, raw)),
+            Key::Failover => {
+                // A request that cannot be read is none, but its key is there to be replaced.
+                let request = self.note(key, patroni::read_request(bytes)).flatten();
+                self.cluster.request = Some(versioned(raw, request));
+            }
+            Key::History => self.cluster.history = self.take(key, raw, patroni::read_history),
+            Key::Failsafe => self.cluster.failsafe = self.take(key, raw, patroni::read_failsafe),
+            Key::Baton => self.cluster.baton = self.take(key, raw, ours::read_baton),
+            Key::Guard => self.cluster.guard = self.take(key, raw, ours::read_guard),
+            Key::Claim => self.cluster.claimant = self.note(key, ours::read_claim(bytes)),
+            Key::Lineage => self.cluster.lineage = self.take(key, raw, ours::read_lineage),
+            Key::Recovered => self.cluster.recovered = self.take(key, raw, ours::read_recovered),
+            Key::Outcome => self.cluster.outcome = self.note(key, ours::read_outcome(bytes)),
+            Key::Member(name) => {
+                let (member, wrong) = member::read_member(name.into(), bytes);
+                for what in wrong {
+                    self.warn(key, &what);
+                }
+                self.cluster.members.insert(member.name.clone(), member);
+            }
+            Key::Agent(name) => {
+                if let Some(presence) = self.note(key, ours::read_presence(bytes)) {
+                    self.cluster.presences.insert(name.into(), presence);
+                }
+            }
+            Key::Losses(name) => {
+                if let Some(losses) = self.note(key, losses::read_losses(bytes)) {
+                    self.cluster.losses.insert(name.into(), losses);
+                }
+            }
+            Key::Status | Key::OptimeLeader | Key::Foreign => {}
+        }
+    }
+
+    /// The leader's position; the older key counts only where the newer is missing.
+    fn read_status(&mut self, snapshot: &RawSnapshot) {
+        self.warnings.remove(STATUS);
+        self.warnings.remove(OPTIME_LEADER);
+        let key = if snapshot.keys.contains_key(STATUS) { STATUS } else { OPTIME_LEADER };
+        let read = snapshot.keys.get(key).map(|raw| patroni::read_status(&raw.value));
+        let status = read.and_then(|read| self.note(key, read)).unwrap_or_default();
+        self.cluster.optime = status.optime;
+        self.cluster.slot_positions = status.slots;
+        self.cluster.retained_slots = status.retained;
+    }
+
+    /// What cannot be read means "not active", as in Patroni, and can be replaced.
+    fn sync(&mut self, key: &str, raw: &RawValue) -> Versioned<SyncState> {
+        let state = self.note(key, patroni::read_sync(&raw.value)).unwrap_or_default();
+        versioned(raw, state)
+    }
+
+    fn take<T>(
+        &mut self,
+        key: &str,
+        raw: &RawValue,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Option<Versioned<T>> {
+        self.note(key, read(&raw.value)).map(|value| versioned(raw, value))
+    }
+
+    fn note<T>(&mut self, key: &str, read: Result<T, String>) -> Option<T> {
+        read.map_err(|what| self.warn(key, &what)).ok()
+    }
+
+    fn warn(&mut self, key: &str, what: &str) {
+        self.warnings.entry(key.to_owned()).or_default().push(format!("{key}: {what}"));
+    }
+}
+
+fn is_status(key: &str) -> bool {
+    matches!(Key::of(key), Key::Status | Key::OptimeLeader)
+}
+
+fn versioned<T>(raw: &RawValue, value: T) -> Versioned<T> {
+    Versioned { value, revision: raw.mod_revision }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcs::{decode, keys};
+    use crate::values::Revision;
+    use proptest::prelude::*;
+
+    /// One write: which key, what (nothing deletes it).
+    fn some_write() -> impl Strategy<Value = (&'static str, Option<&'static str>)> {
+        let keys = vec![
+            keys::BATON,
+            keys::STATUS,
+            keys::OPTIME_LEADER,
+            keys::CONFIG,
+            keys::SYNC,
+            keys::FAILOVER,
+            keys::LEADER,
+            "members/a",
+            "members/b",
+            "agents/a",
+            "losses/a",
+            "foreign",
+        ];
+        let values = vec![
+            r#"{"ttl": 5}"#,
+            r#"{"optime": 7, "retain_slots": ["x"]}"#,
+            r#"{"leader": "a", "sync_standby": "b", "quorum": 0}"#,
+            r#"{"role": "replica", "state": "running", "xlog_location": 9}"#,
+            "12",
+            "{",
+            "",
+        ];
+        (prop::sample::select(keys), prop::option::weighted(0.8, prop::sample::select(values)))
+    }
+
+    proptest! {
+        #[test]
+        fn reading_changes_one_by_one_is_reading_everything_anew(
+            writes in prop::collection::vec(some_write(), 1..40)
+        ) {
+            let mut snapshot = RawSnapshot::default();
+            let mut decoder = Decoder::default();
+            for (revision, (key, value)) in (1..).zip(writes) {
+                snapshot.revision = Revision(revision);
+                match value {
+                    Some(value) => {
+                        let (value, mod_revision) = (value.into(), Revision(revision));
+                        let raw = RawValue { value, mod_revision, lease: None };
+                        snapshot.keys.insert(key.to_owned(), raw);
+                    }
+                    None => drop(snapshot.keys.remove(key)),
+                }
+                let (anew, warnings) = decode(&snapshot);
+                prop_assert_eq!(decoder.take_in(&snapshot), &anew);
+                prop_assert_eq!(decoder.warnings().collect::<Vec<_>>(), warnings);
+            }
+        }
+    }
+}
