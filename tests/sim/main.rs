@@ -40,6 +40,10 @@ const LIVED_TWICE: u64 = 60;
 /// From so many seeds on, what should happen sometimes has to have happened.
 const WORTH_COUNTING: u64 = 1_000;
 
+/// A world is many small values that come and go: this allocator makes it a tenth cheaper.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = match Args::read(std::env::args().skip(1)) {
         Ok(args) => args,
@@ -111,14 +115,13 @@ fn seeds(args: &Args, report: &mut Report) {
 
 fn planted(report: &mut Report) {
     for caught in mutants::all() {
-        let limit = mutants::limit(caught.mutant);
         let name = format!("the_planted_fault_is_seen::{:?}", caught.mutant);
         match caught.by {
-            Some((seed, rule)) => {
-                println!("{:?}: seen at seed {seed} of {limit}, by {rule}", caught.mutant);
+            Some(by) => {
+                println!("{:?}: seen {by} (allowed: {})", caught.mutant, caught.within);
                 report.test(&name, None);
             }
-            None => report.test(&name, Some(format!("not seen within {limit} seeds"))),
+            None => report.test(&name, Some(format!("not seen within {}", caught.within))),
         }
     }
 }

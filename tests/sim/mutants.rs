@@ -3,21 +3,27 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pgbaton::mutants::Mutant;
+use pgbaton::mutants::{Mutant, plant};
 
-use crate::batch;
+use crate::{batch, histories};
 
-/// Within how many seeds a planted fault has to be seen.
-pub const fn limit(mutant: Mutant) -> u64 {
-    match mutant {
+/// Where a planted fault has to be seen.
+enum Ground {
+    /// Within so many seeds.
+    Seeds(u64),
+    /// In a history of its own: what it takes is too rare for seeds.
+    History(&'static str),
+}
+
+const fn ground(mutant: Mutant) -> Ground {
+    let seeds = match mutant {
         Mutant::DeadlineFromReply => 500,
         Mutant::DeadlineFromLastTry => 3_000,
         Mutant::KeepaliveAsProof => 500,
         Mutant::UnknownAsVacant => 500,
         Mutant::ReleaseBeforeStop => 500,
         Mutant::UnguardedWrite => 1_000,
-        // Rare: it takes a dead branch that goes further than the living one, and its node in the race.
-        Mutant::LsnWithoutEpoch => 10_000,
+        Mutant::LsnWithoutEpoch => return Ground::History(histories::DEAD_BRANCH),
         Mutant::VoteWhileReceiving => 1_000,
         Mutant::OwnerByName => 3_000,
         Mutant::DeadlineAnHourLate => 100,
@@ -40,31 +46,29 @@ pub const fn limit(mutant: Mutant) -> u64 {
         Mutant::SyncNamesEmptiedFirst => 500,
         Mutant::SyncPublishedEarly => 3_000,
         Mutant::SyncRecordIgnored => 3_000,
-        Mutant::SyncVotesTooFew => 3_000,
-    }
+        Mutant::SyncVotesTooFew => return Ground::History(histories::LONE_VOTER),
+    };
+    Ground::Seeds(seeds)
 }
-
-/// Planted faults that no seed has shown yet within reach: `--mutant NAME` hunts them.
-const NOT_SEEN_YET: [Mutant; 2] = [Mutant::LsnWithoutEpoch, Mutant::SyncVotesTooFew];
 
 /// What became of one planted fault.
 pub struct Caught {
     /// Which.
     pub mutant: Mutant,
-    /// How many seeds it took, by which rule; `None` when it was not seen.
-    pub by: Option<(u64, &'static str)>,
+    /// Where it had to be seen, for people.
+    pub within: String,
+    /// Where it was seen, and by which rule; `None` when it was not.
+    pub by: Option<String>,
 }
 
 /// Plants each fault in turn.
 pub fn all() -> Vec<Caught> {
-    let known: Vec<Mutant> =
-        Mutant::ALL.into_iter().filter(|mutant| !NOT_SEEN_YET.contains(mutant)).collect();
     let next = AtomicUsize::new(0);
     let caught = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..batch::threads() {
             scope.spawn(|| {
-                while let Some(mutant) = known.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let one = hunt(*mutant);
                     caught.lock().expect("no hunter dies with the list in hand").push(one);
                 }
@@ -75,7 +79,19 @@ pub fn all() -> Vec<Caught> {
 }
 
 fn hunt(mutant: Mutant) -> Caught {
-    let batch = batch::run(1, limit(mutant), Some(mutant), 1, 1);
-    let by = batch.failures.first().map(|(seed, violation)| (*seed, violation.invariant));
-    Caught { mutant, by }
+    match ground(mutant) {
+        Ground::Seeds(limit) => {
+            let batch = batch::run(1, limit, Some(mutant), 1, 1);
+            let first = batch.failures.first();
+            let by = first.map(|(seed, broken)| format!("at seed {seed}, by {}", broken.invariant));
+            Caught { mutant, within: format!("{limit} seeds"), by }
+        }
+        Ground::History(name) => {
+            plant(Some(mutant));
+            let first = histories::first_broken(name);
+            plant(None);
+            let by = first.map(|(life, broken)| format!("in life {life}, by {}", broken.invariant));
+            Caught { mutant, within: format!("the history {name}"), by }
+        }
+    }
 }
