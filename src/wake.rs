@@ -90,6 +90,8 @@ pub enum Call {
     },
     /// Read the files again (`POST /reload`, SIGHUP).
     Reload,
+    /// Stop the server and start it again (`POST /restart`).
+    Restart,
     /// Look at the store now: something was written there on somebody's behalf.
     LookAgain,
     /// Make room for another version of the program (SIGUSR2).

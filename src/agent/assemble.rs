@@ -94,6 +94,8 @@ pub(super) fn me(config: &NodeConfig) -> Me {
         may_lead: config.tags.may_lead(),
         priority: config.tags.failover_priority,
         can_bootstrap: config.bootstrap.is_some(),
+        replicatefrom: config.tags.replicatefrom.as_deref().map(Into::into),
+        nostream: config.tags.nostream,
     }
 }
 

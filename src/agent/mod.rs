@@ -207,6 +207,12 @@ impl<P: Ports> Agent<P> {
                 self.reload_files();
                 Wake::Signal
             }
+            Call::Restart => {
+                info!("asked to restart the server");
+                self.memory.restart_of = self.look.started_at_micros;
+                self.memory.failure = None;
+                Wake::Request
+            }
             Call::LookAgain => Wake::Request,
             Call::Upgrade => {
                 info!("told to make room for another version of this program");
@@ -233,6 +239,9 @@ impl<P: Ports> Agent<P> {
         let within = self.lease_times().one_try.min(Duration::from_secs(1));
         self.look = Arc::new(self.inlets.context.server.look(within).await);
         self.looked_at = self.now();
+        let runs = self.look.started_at_micros;
+        self.memory.restart_of =
+            self.memory.restart_of.filter(|of| runs.is_none_or(|at| at == *of));
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
         self.tell_of_the_fence();

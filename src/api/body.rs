@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
@@ -21,24 +22,39 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// 411 without a length, 413 when it is too large, 408 when it does not arrive, else 400.
 pub async fn object(request: Request) -> Result<Map<String, Value>, Refused> {
+    parse(&bytes(request).await?)
+}
+
+async fn bytes(request: Request) -> Result<Bytes, Refused> {
     let headers = request.headers();
     if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
         let why = "there is no body: expected a JSON object, with a Content-Length header";
         return Err(Refused::new(StatusCode::LENGTH_REQUIRED, why));
     }
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
-    let bytes = match tokio::time::timeout(BODY_WITHIN, body.collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
+    match tokio::time::timeout(BODY_WITHIN, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let why = format!("the body is larger than {BODY_BYTES_MAX} bytes");
-            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why));
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why))
         }
-        Ok(Err(error)) => return Err(bad(format!("the body could not be read: {error}"))),
+        Ok(Err(error)) => Err(bad(format!("the body could not be read: {error}"))),
         Err(_) => {
             let why = format!("the body did not arrive within {BODY_WITHIN:?}");
-            return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, why));
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, why))
         }
-    };
+    }
+}
+
+/// The same, where nothing at all may be said, by an empty body or object.
+///
+/// # Errors
+/// As [`object`].
+pub async fn object_or_nothing(request: Request) -> Result<Map<String, Value>, Refused> {
+    let bytes = bytes(request).await?;
+    if bytes.is_empty() || bytes.as_ref() == b"{}" {
+        return Ok(Map::new());
+    }
     parse(&bytes)
 }
 

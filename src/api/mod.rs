@@ -23,6 +23,7 @@ mod probes;
 mod promise;
 mod query;
 mod reply;
+mod restart;
 mod router;
 mod server;
 mod shown;

@@ -11,7 +11,7 @@ use super::query::Query;
 use super::reply::{self, Refused, Reply};
 use super::{
     ApiState, config_writes, documents, exposition, failsafe, handover, position, probes, promise,
-    wire,
+    restart, wire,
 };
 use crate::publish::Status;
 use crate::wake::Call;
@@ -53,13 +53,13 @@ enum Change {
     HandOver(Action),
     WithdrawSwitchover,
     Reload,
+    Restart,
+    WithdrawRestart,
     Promise,
     Position,
     Failsafe,
 }
 
-const NO_RESTART: &str = "restart is not built yet: a switchover, or a restart of the agent, \
-    brings settings into force that wait for a restart";
 const NO_REINITIALIZE: &str = "reinitialize is not built yet: stop the agent, empty the data \
     directory, start the agent; it then copies the leader's data";
 const NO_CITUS: &str = "Citus clusters are not built yet";
@@ -87,7 +87,8 @@ impl Route {
             ("POST", "reload") => Route::Change(Change::Reload),
             ("POST", "promise") => Route::Change(Change::Promise),
             ("POST", "position") => Route::Change(Change::Position),
-            ("POST" | "DELETE", "restart") => Route::Later(NO_RESTART),
+            ("POST", "restart") => Route::Change(Change::Restart),
+            ("DELETE", "restart") => Route::Change(Change::WithdrawRestart),
             ("POST", "reinitialize") => Route::Later(NO_REINITIALIZE),
             ("POST", "failsafe") => Route::Change(Change::Failsafe),
             ("POST", "citus" | "mpp") => Route::Later(NO_CITUS),
@@ -139,6 +140,8 @@ async fn change(api: &ApiState, what: Change, request: Request) -> Result<Reply,
         Change::Promise => promise::answer(api, request).await,
         Change::Position => position::answer(api).await,
         Change::Failsafe => failsafe::answer(api, request).await,
+        Change::Restart => restart::post(api, request).await,
+        Change::WithdrawRestart => Err(restart::none_is_scheduled()),
         Change::Reload => match api.0.calls.send(Call::Reload) {
             Ok(()) => Ok(reply::text(StatusCode::ACCEPTED, "reload scheduled")),
             Err(_) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending")),

@@ -56,6 +56,21 @@ impl Member {
         self.other.get(UNFIT)?.as_str()
     }
 
+    /// Whether base backups are better made from it than from the leader (`clonefrom`).
+    pub fn is_source_of_copies(&self) -> bool {
+        self.tags.get("clonefrom").is_some_and(truthy)
+    }
+
+    /// The member it is to stream from instead of the leader (`replicatefrom`).
+    pub fn replicatefrom(&self) -> Option<&str> {
+        self.tags.get("replicatefrom")?.as_str().filter(|name| !name.is_empty())
+    }
+
+    /// Whether it streams from nobody (`nostream`).
+    pub fn is_fed_from_the_archive(&self) -> bool {
+        self.tags.get("nostream").is_some_and(truthy)
+    }
+
     /// The member's `failover_priority`; 1 where it says nothing.
     pub fn failover_priority(&self) -> i64 {
         self.tags.get("failover_priority").and_then(serde_json::Value::as_i64).unwrap_or(1)

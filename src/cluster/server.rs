@@ -205,6 +205,8 @@ pub enum StartAs {
 pub enum StopMode {
     /// SIGINT: sessions are ended, a checkpoint is written, standbys get everything.
     Fast,
+    /// The same, and it is started again at once: the callback is told of a restart.
+    Restart,
     /// SIGQUIT: recovery at the next start. Not a fence: only a kill of every process is one.
     Immediate,
 }

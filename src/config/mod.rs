@@ -46,6 +46,6 @@ pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{
     Account, Authentication, Callbacks, PostgresqlConfig, Program, SharedSettings,
 };
-pub use scalar_rules::parse_size_bytes;
+pub use scalar_rules::{parse_duration, parse_size_bytes};
 pub use slots::{PermanentSlot, SlotMatcher};
 pub use tags::Tags;

@@ -62,6 +62,19 @@ impl Unit {
     }
 }
 
+/// A span of time as the configuration writes it: seconds, or a text with a unit such as `1min`.
+pub fn parse_duration(value: &Value) -> Option<std::time::Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => {
+            let (number, suffix) = leading_number(text.trim())?;
+            number * Unit::Seconds.factor(suffix.trim())?
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    std::time::Duration::try_from_secs_f64(seconds).ok()
+}
+
 /// A whole number as PostgreSQL writes it: decimal, `0x` hexadecimal, octal after a leading zero, a
 /// fraction (rounded), and a unit where the key has one.
 pub(super) fn parse_int(value: &Value, unit: Unit) -> Option<i64> {

@@ -8,7 +8,6 @@ use clap::{Args, Command};
 
 /// The names, with what can be done meanwhile where there is anything.
 const ABSENT: &[(&str, Option<&str>)] = &[
-    ("restart", None),
     ("reinit", Some("stop the agent, move its data directory aside, and start it again")),
     ("pause", None),
     ("resume", None),

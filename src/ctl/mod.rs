@@ -17,6 +17,7 @@ mod recover;
 mod refresh;
 mod reload;
 mod rest;
+mod restart;
 mod selection;
 mod session;
 mod show_config;
@@ -85,6 +86,8 @@ pub enum CtlCommand {
     EditConfig(edit_config::EditConfigArgs),
     /// Let members read their configuration files again.
     Reload(reload::ReloadArgs),
+    /// Stop the servers of members and start them again.
+    Restart(restart::RestartArgs),
     /// Go on with a store that was emptied or put back, accepting what it has forgotten.
     Recover(recover::RecoverArgs),
     /// Print host and port of a member, for psql.
@@ -144,6 +147,7 @@ async fn dispatch(args: CtlArgs) -> anyhow::Result<()> {
         CtlCommand::ShowConfig(args) => show_config::run(&open()?, args).await,
         CtlCommand::EditConfig(args) => edit_config::run(&open()?, args).await,
         CtlCommand::Reload(args) => reload::run(&open()?, args).await,
+        CtlCommand::Restart(args) => restart::run(&open()?, args).await,
         CtlCommand::Recover(args) => recover::run(&open()?, args).await,
         CtlCommand::Dsn(args) => dsn::run(&open()?, args).await,
         CtlCommand::Version(args) => version::run(&options, args).await,

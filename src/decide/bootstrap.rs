@@ -106,13 +106,18 @@ pub fn copy_or_wait(view: &View) -> Decision {
         let reason = Reason::with("wait: the leader does not serve yet", leader.name.as_str());
         return Decision::wait(reason);
     }
-    let reason = Reason::with("copy the leader's data", leader.name.as_str());
+    let source = upstream::to_copy_from(view, &leader);
+    let reason = if source.name == leader.name {
+        Reason::with("copy the leader's data", leader.name.as_str())
+    } else {
+        Reason::with("copy a standby's data", source.name.as_str())
+    };
     let effects = vec![
         Effect::Begin(Unfinished::Copy),
-        Effect::CopyFrom(leader.clone()),
+        Effect::CopyFrom(source),
         Effect::Finish,
         Effect::Start {
-            start_as: StartAs::Standby(Some(leader)),
+            start_as: StartAs::Standby(upstream::to_stream_from(view, leader)),
             within: view.settings.start_within,
         },
     ];

@@ -1,6 +1,6 @@
 //! Somebody else leads: streaming from them, or stepping down.
 
-use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode};
+use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode, Upstream};
 
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
@@ -52,21 +52,37 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         return Decision::wait(Reason::with("watch: the standby does not fit the history", why))
             .and_look_again_at(again_at);
     }
-    let Some(wanted) = upstream::of_leader(view) else {
+    let Some(leader) = upstream::of_leader(view) else {
         let reason =
             Reason::with("wait: the leader has not said where it is", baton.holder.as_str());
         return Decision::wait(reason);
     };
-    let address = upstream::address(&wanted);
-    if facts.upstream.as_deref() != Some(address.as_str()) {
-        let reason = Reason::with("follow a new leader", wanted.name.as_str());
-        return Decision::act(reason, JobKind::Other, vec![Effect::Follow(Some(wanted))]);
+    let wanted = if ladder::is_stuck(view, facts) && !view.me.nostream {
+        // Who stands between is of no use to it.
+        Some(leader.clone())
+    } else {
+        upstream::to_stream_from(view, leader.clone())
+    };
+    if facts.upstream != wanted.as_ref().map(upstream::address) {
+        let reason = following(&leader, wanted.as_ref(), "follow a new leader");
+        return Decision::act(reason, JobKind::Other, vec![Effect::Follow(wanted)]);
     }
-    if let Some(decision) = ladder::without_log(view, facts, &wanted) {
+    if wanted.is_some()
+        && let Some(decision) = ladder::without_log(view, facts, &leader)
+    {
         return decision;
     }
-    Decision::wait(Reason::with("follow", wanted.name.as_str()))
+    Decision::wait(following(&leader, wanted.as_ref(), "follow"))
         .with_upkeep(slots::of_a_standby(view, facts))
+}
+
+fn following(leader: &Upstream, wanted: Option<&Upstream>, label: &'static str) -> Reason {
+    let leader = leader.name.as_str();
+    match wanted {
+        Some(wanted) if wanted.name.as_str() == leader => Reason::with(label, leader),
+        Some(wanted) => Reason::with(label, format!("{leader}, through {}", wanted.name)),
+        None => Reason::with(label, format!("{leader}, from the archive: tagged nostream")),
+    }
 }
 
 /// Why a position is not one that could ever stream from the leader.

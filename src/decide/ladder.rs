@@ -247,14 +247,20 @@ pub fn past_damage(view: &View, control: &Control, leader: &Upstream) -> Option<
     Some(give_up(view, &fallen, leader, &format!("{times} starts failed: {said}")))
 }
 
+/// Whether a standby has got no log for longer than that usually takes.
+pub fn is_stuck(view: &View, facts: &StandbyFacts) -> bool {
+    let stuck = view.memory.ladder.stuck.filter(|_| !facts.is_streaming());
+    let usual = STUCK_FOR.max(view.settings.times.renewal_period * 2);
+    let patience = if view.settings.has_archive { STUCK_WITH_ARCHIVE_FOR } else { usual };
+    stuck.is_some_and(|(_, since)| view.now >= since + patience)
+}
+
 /// A standby that runs and gets no log: its leader is asked whether it still has what comes next.
 /// `None` while there is nothing to do about it.
 pub fn without_log(view: &View, facts: &StandbyFacts, leader: &Upstream) -> Option<Decision> {
     let ladder = &view.memory.ladder;
-    let (at, since) = ladder.stuck.filter(|_| !facts.is_streaming())?;
-    let usual = STUCK_FOR.max(view.settings.times.renewal_period * 2);
-    let patience = if view.settings.has_archive { STUCK_WITH_ARCHIVE_FOR } else { usual };
-    if view.now < since + patience || !upstream::serves(view, leader) {
+    let (at, _) = ladder.stuck?;
+    if !is_stuck(view, facts) || !upstream::serves(view, leader) {
         return None;
     }
     if ladder.log_gone == Some(at) {

@@ -119,7 +119,10 @@ pub fn give_up(view: &View) -> Decision {
 /// Hands over once the server was not serving for `primary_start_timeout`, if anybody could go on.
 fn too_long(view: &View) -> Option<Decision> {
     let since = view.memory.unserved_since?;
-    if view.now.since(since) < view.settings.dynamic.primary_start_timeout {
+    let limit = view.settings.dynamic.primary_start_timeout;
+    // Somebody wants this very server restarted: not handed over, also where a crash would be at once.
+    let asked = view.memory.restart_of.map(|_| view.settings.times.ttl);
+    if view.now.since(since) < asked.map_or(limit, |least| limit.max(least)) {
         return None;
     }
     let successor = somebody_else(view)?;

@@ -63,7 +63,7 @@ pub fn end(control: &Control) -> WalPosition {
 
 fn start(view: &View, leader: Upstream, label: &'static str) -> Decision {
     let reason = Reason::with(label, format!("of {}", leader.name));
-    let start_as = StartAs::Standby(Some(leader));
+    let start_as = StartAs::Standby(upstream::to_stream_from(view, leader));
     let within = view.settings.start_within;
     Decision::act(reason, JobKind::Start, vec![Effect::Kill, Effect::Start { start_as, within }])
 }

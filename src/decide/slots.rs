@@ -9,8 +9,8 @@ use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Monotonic};
 
 use super::decision::Effect;
-use super::replaced;
 use super::view::View;
+use super::{replaced, upstream};
 
 /// What this agent knows of slots that are not there for a member it sees.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,7 +43,7 @@ impl SlotMemory {
 
 /// What the leader keeps for members that are not there any more: told to whoever leads next.
 pub fn retained(view: &View) -> Vec<String> {
-    let members = member_slots(view);
+    let members = slots_of_all_others(view);
     let permanent = permanent_names(view);
     let within = view.settings.dynamic.member_slots_ttl;
     let own = view.me.name.slot_name();
@@ -57,11 +57,33 @@ pub fn retained(view: &View) -> Vec<String> {
         .collect()
 }
 
-/// The slots of all other members.
-pub fn member_slots(view: &View) -> Vec<String> {
+/// The slots that all other members would have here, if they streamed from here.
+fn slots_of_all_others(view: &View) -> Vec<String> {
     let cluster = view.cluster();
     let others = cluster.members.keys().filter(|name| **name != view.me.name);
-    others.map(|name| name.slot_name()).collect()
+    others.map(MemberName::slot_name).collect()
+}
+
+/// The slots of the members that stream from a leader here: not of those that stream from another member,
+/// or from nobody.
+pub fn member_slots(view: &View) -> Vec<String> {
+    let cluster = view.cluster();
+    let others = cluster.members.values().filter(|member| member.name != view.me.name);
+    let here = others.filter(|member| {
+        let between = upstream::of_member(&cluster, &member.name);
+        !member.is_fed_from_the_archive() && between.is_none_or(|it| it.name == view.me.name)
+    });
+    here.map(|member| member.name.slot_name()).collect()
+}
+
+/// The slots of the members that stream from this standby.
+fn slots_of_the_fed(view: &View) -> Vec<String> {
+    let cluster = view.cluster();
+    let others = cluster.members.values().filter(|member| member.name != view.me.name);
+    let fed = others.filter(|member| {
+        upstream::of_member(&cluster, &member.name).is_some_and(|it| it.name == view.me.name)
+    });
+    fed.map(|member| member.name.slot_name()).collect()
 }
 
 fn permanent_names(view: &View) -> BTreeSet<&str> {
@@ -130,8 +152,9 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
     if !view.settings.use_slots || !facts.is_streaming() {
         return effects;
     }
-    let wanted = permanent_physical(view);
-    let members = member_slots(view);
+    let mut wanted = permanent_physical(view);
+    wanted.extend(slots_of_the_fed(view));
+    let members = slots_of_all_others(view);
     let is_left = |slot: &&Slot| {
         let was_managed =
             view.memory.slots.managed.contains(&slot.name) || members.contains(&slot.name);

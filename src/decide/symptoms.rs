@@ -93,6 +93,10 @@ pub fn of_replay(view: &View) -> Option<String> {
 
 /// That a standby does not receive.
 pub fn of_receiving(view: &View) -> Option<String> {
+    // Nobody is to send it anything.
+    if view.me.nostream {
+        return None;
+    }
     let since = view.memory.symptoms.dry_since?;
     (view.now.since(since) >= stall_basis(view))
         .then(|| "it receives no log, and the leader runs".to_owned())

@@ -67,6 +67,10 @@ pub struct Me {
     pub priority: i64,
     /// Whether its file says how to bootstrap a cluster.
     pub can_bootstrap: bool,
+    /// The member it is to stream from instead of the leader (`replicatefrom`).
+    pub replicatefrom: Option<MemberName>,
+    /// Whether it streams from nobody, and replays what `restore_command` brings (`nostream`).
+    pub nostream: bool,
 }
 
 /// The settings a decision needs.
@@ -185,6 +189,9 @@ pub struct Memory {
     pub known_members: Arc<Listed>,
     /// Whether the agent was told to stop.
     pub stop_asked: bool,
+    /// Which server is to be restarted, by when it was started (Unix time in microseconds), until another
+    /// one runs in its place.
+    pub restart_of: Option<i64>,
     /// What the leader found wrong with the pending request, by the request's revision: said once.
     pub request_tried: Option<(Revision, String)>,
     /// The pending request, by its revision, and since when this node has known of it.

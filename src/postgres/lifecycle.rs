@@ -67,7 +67,8 @@ impl LocalServer {
         // In another part than before the start: the agent tells that, in the place of the start. It
         // may have done so by now, and a second command would end the first.
         if before.is_none_or(|before| before == role) {
-            self.run_callback(Event::Start, role);
+            let event = if self.set_restarts(false) { Event::Restart } else { Event::Start };
+            self.run_callback(event, role);
         }
         Ok(())
     }
@@ -202,7 +203,7 @@ impl LocalServer {
         let role = self.role_by_files().await;
         self.set_stops(true);
         let signal = match mode {
-            StopMode::Fast => Signal::INT,
+            StopMode::Fast | StopMode::Restart => Signal::INT,
             StopMode::Immediate => Signal::QUIT,
         };
         if let Err(error) = running.signal(signal)
@@ -213,7 +214,11 @@ impl LocalServer {
         }
         running.ended().await;
         self.running();
-        self.run_callback(Event::Stop, role);
+        let restarts = mode == StopMode::Restart;
+        self.set_restarts(restarts);
+        if !restarts {
+            self.run_callback(Event::Stop, role);
+        }
         Ok(())
     }
 

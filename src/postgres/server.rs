@@ -56,6 +56,8 @@ struct Shared {
     source: Option<Source>,
     postmaster: Option<Arc<Postmaster>>,
     stops: bool,
+    /// Whether it was stopped in order to be started again.
+    restarts: bool,
     /// Whom commits are to wait for; `None` while that is as the configuration says.
     sync_names: Option<String>,
     /// Whether every commit is known to wait for somebody: the checkpointer has read that it has to.
@@ -85,6 +87,7 @@ impl LocalServer {
             source: None,
             postmaster: None,
             stops: false,
+            restarts: false,
             sync_names: None,
             commits_wait: false,
             role: None,
@@ -177,6 +180,11 @@ impl LocalServer {
 
     pub(super) fn set_stops(&self, stops: bool) {
         self.shared().stops = stops;
+    }
+
+    /// Notes whether the server is being restarted; returns what was noted before.
+    pub(super) fn set_restarts(&self, restarts: bool) -> bool {
+        std::mem::replace(&mut self.shared().restarts, restarts)
     }
 
     /// Notes the part that the server plays from now on.

@@ -73,8 +73,6 @@ async fn what_no_method_does_is_501_in_the_words_that_tools_look_for() {
 async fn what_is_not_built_says_so_and_what_to_do() {
     let api = Api::of(primary()).await;
     for (method, path, text) in [
-        ("POST", "/restart", "restart is not built yet: "),
-        ("DELETE", "/restart", "restart is not built yet: "),
         ("POST", "/reinitialize", "reinitialize is not built yet: "),
         ("POST", "/citus", "Citus clusters are not built yet"),
         ("POST", "/mpp", "Citus clusters are not built yet"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgbaton::cluster::Listed;
 use pgbaton::dcs::{RawSnapshot, decode, keys};
-use pgbaton::values::{Clock, Incarnation, Monotonic};
+use pgbaton::values::{Clock, Incarnation, Monotonic, Term};
 
 use crate::sometimes::Sometimes;
 use crate::world::World;
@@ -16,6 +16,8 @@ pub struct Accepted {
     pub leader: usize,
     /// Which start of its agent.
     pub incarnation: Incarnation,
+    /// In which term it asked: what it takes up after a release is another lease.
+    pub term: Option<Term>,
     /// When it was asked for, in true time.
     pub sent_at: Duration,
     /// When it was given, in true time.

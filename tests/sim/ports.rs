@@ -154,7 +154,7 @@ async fn carry_question(
     let link = |from: usize, to: usize| world.net.borrow().agents[from][to];
     let Some(there) = link(from, to).carry(&world.rng) else { return };
     sleep(there).await;
-    let ttl = ask.ttl;
+    let (ttl, term) = (ask.ttl, ask.lease.map(|(term, _)| term));
     let (answer, reply) = oneshot::channel();
     let calls = world.hosts[to].life.borrow().calls.clone();
     let delivered = calls.is_some_and(|calls| calls.send(Call::Failsafe { ask, answer }).is_ok());
@@ -164,7 +164,7 @@ async fn carry_question(
     let Ok(reply) = reply.await else { return };
     if reply.is_ok() {
         let at = world.now();
-        let accepted = Accepted { leader: from, incarnation, sent_at, at, ttl };
+        let accepted = Accepted { leader: from, incarnation, term, sent_at, at, ttl };
         world.truth.borrow_mut().accepts(to, accepted);
         world.note(to, "carries the leader", [from as u64, 0]);
     }

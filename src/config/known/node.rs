@@ -146,11 +146,11 @@ pub(super) const TAGS: &[Known] = &[
     acted("nofailover", TagSwitch),
     acted("failover_priority", Int(i64::MIN, i64::MAX)),
     acted("noloadbalance", TagSwitch),
-    later_so("clonefrom", TagSwitch, "base backups come from the leader"),
+    acted("clonefrom", TagSwitch),
     acted("nosync", TagSwitch),
     acted("sync_priority", Int(i64::MIN, i64::MAX)),
-    later_so("replicatefrom", Text, "the node streams from the leader"),
-    later_so("nostream", Switch, "the node streams from the leader"),
+    acted("replicatefrom", Text),
+    acted("nostream", Switch),
 ];
 
 const NO_CITUS: &str = "pgbaton cannot run a Citus cluster yet";

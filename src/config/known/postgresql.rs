@@ -41,7 +41,7 @@ pub(super) const SHARED: &[Known] = &[
     acted("callbacks", Section),
     acted("callbacks.on_start", Command),
     acted("callbacks.on_stop", Command),
-    later("callbacks.on_restart", Command),
+    acted("callbacks.on_restart", Command),
     acted("callbacks.on_reload", Command),
     acted("callbacks.on_role_change", Command),
     acted("pg_ctl_timeout", Seconds),

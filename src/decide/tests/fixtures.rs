@@ -100,6 +100,8 @@ pub fn view(name: &str) -> View {
             may_lead: true,
             priority: 1,
             can_bootstrap: true,
+            replicatefrom: None,
+            nostream: false,
         }),
         settings: Arc::new(Settings {
             times: LeaseTimes::for_ttl(dynamic.ttl),

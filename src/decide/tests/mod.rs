@@ -8,6 +8,7 @@ mod replaced;
 mod returning;
 mod slots;
 mod synchronous;
+mod upstream;
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ struct History {
 /// How often each is lived.
 const LIVES: u64 = 25;
 
-const ALL: [History; 10] = [
+const ALL: [History; 11] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -45,6 +45,8 @@ const ALL: [History; 10] = [
     History { name: "a_shorter_ttl_does_not_shorten_a_lease_that_was_given", plan: shorter_ttl },
     // At a short ttl the ballot was out of date as soon as the silent member had been waited for.
     History { name: "a_silent_member_does_not_hold_up_the_race", plan: silent_member },
+    // The rule took the acceptance for one of the lease that was taken after it.
+    History { name: "an_acceptance_is_of_one_lease", plan: late_question },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
@@ -190,4 +192,21 @@ fn lone_voter() -> Plan {
     ];
     let sync = SyncPlan { mode: "quorum".into(), strict: false, count: 1 };
     Plan { sync, ..plan(faults) }
+}
+
+/// A question of the first leader's arrives when it has given its lease up and takes it again.
+fn late_question() -> Plan {
+    let faults = vec![
+        fault(What::FreezeNode, Target::Other, 100, 310),
+        fault(What::CutStore, Target::Leader, 140, 135),
+    ];
+    let sync = SyncPlan { mode: "quorum".into(), strict: false, count: 1 };
+    Plan {
+        nodes: 2,
+        tags: vec![None, None],
+        failsafe: true,
+        primary_start_timeout_seconds: 0,
+        sync,
+        ..plan(faults)
+    }
 }

@@ -14,7 +14,9 @@ pub fn check(world: &World, node: usize, what: &str) -> Check {
     let truth = world.truth.borrow();
     let Some(accepted) = truth.accepted[node] else { return Ok(()) };
     let still_leads = truth.baton.as_ref().is_some_and(|baton| {
-        baton.state == BatonState::Held && baton.incarnation == accepted.incarnation
+        baton.state == BatonState::Held
+            && baton.incarnation == accepted.incarnation
+            && accepted.term.is_none_or(|term| term == baton.term)
     });
     let until = host.clock.at(accepted.at) + accepted.ttl;
     if !still_leads || host.clock.now() >= until {
