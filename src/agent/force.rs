@@ -65,8 +65,15 @@ impl<P: Ports> Agent<P> {
     }
 
     pub(super) fn reload_files(&mut self) {
-        let Some(config) = (self.inlets.reload)() else { return };
+        let Some(read) = (self.inlets.reload)() else { return };
+        let mut config = Arc::unwrap_or_clone(read);
+        let waiting = config.keep_what_needs_a_restart(&self.inlets.config);
         info!("the files were read again");
+        if !waiting.is_empty() {
+            let keys = waiting.join(", ");
+            warn!(keys, "changed in the files, and in force only after a restart of the agent");
+        }
+        let config = Arc::new(config);
         let me = Me { incarnation: self.inlets.context.me().incarnation, ..assemble::me(&config) };
         self.inlets.context.me.replace(Arc::new(me));
         self.inlets.config = config;

@@ -14,6 +14,7 @@ mod etcd;
 mod finding;
 mod guc;
 mod host;
+mod kept;
 mod known;
 mod listen;
 mod load;

@@ -56,7 +56,6 @@ struct Shared {
     source: Option<Source>,
     postmaster: Option<Arc<Postmaster>>,
     stops: bool,
-    /// Whether it was stopped in order to be started again.
     restarts: bool,
     /// Whom commits are to wait for; `None` while that is as the configuration says.
     sync_names: Option<String>,

@@ -195,10 +195,14 @@ fn sighup_reads_the_file_again_and_a_broken_file_changes_nothing() {
     let leader = cluster.wait_for_leader(START_BOUND);
     let standby = cluster.others(leader)[0];
     cluster.nodes[standby].set("/tags/nofailover", true);
+    // Counts from the next start on only: said, and not half done.
+    cluster.nodes[standby].set("/name", "somebody-else");
     cluster.nodes[standby].write_config();
     cluster.nodes[standby].signal(Signal::SIGHUP);
     let has_tag = || cluster.member(standby).is_some_and(|it| it["tags"]["nofailover"] == true);
     wait_until("the tag is published", BOUND, has_tag);
+    let waiting = "in force only after a restart of the agent keys=\"name\"";
+    cluster.nodes[standby].wait_for_log(waiting, BOUND);
 
     std::fs::write(cluster.nodes[standby].file(), "scope: [").expect("a file");
     cluster.nodes[standby].signal(Signal::SIGHUP);
@@ -208,6 +212,50 @@ fn sighup_reads_the_file_again_and_a_broken_file_changes_nothing() {
     let body = json!({ "leader": cluster.nodes[leader].name }).to_string();
     let answer = cluster.nodes[leader].send("POST", "/switchover", &body);
     assert_eq!(answer.status, 412, "nobody is left to lead: {}", answer.body);
+}
+
+#[test]
+fn a_restart_brings_settings_into_force_that_wait_for_it() {
+    let mut cluster = Cluster::prepare(pair());
+    let told = cluster.dir().join("told");
+    let command = format!("sh -c 'echo \"$@\" >> {}' callback", told.display());
+    for node in &mut cluster.nodes {
+        node.set("/postgresql/callbacks/on_restart", command.as_str());
+        node.start();
+    }
+    let leader = cluster.wait_until_whole(START_BOUND);
+    let server = cluster.nodes[leader].postgresql();
+    let limits = json!({"primary_start_timeout": 0,
+                        "postgresql": {"parameters": {"max_connections": 77}}});
+    let answer = cluster.nodes[leader].send("PATCH", "/config", &limits.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let scope = "test";
+    for name in ["node-1", "node-2"] {
+        wait_until("the change waits for a restart", BOUND, || {
+            let index = cluster.nodes.iter().position(|node| node.name == name).expect("a node");
+            cluster.member(index).is_some_and(|member| member["pending_restart"] == true)
+        });
+    }
+    let unmet = cluster.nodes[leader].send("POST", "/restart", r#"{"role": "replica"}"#);
+    assert_eq!(unmet.status, 503, "{}", unmet.body);
+    let before = cluster.nodes[leader].log();
+    let done = cluster.nodes[leader].ctl(&["restart", scope, "--pending", "--force"]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    for name in ["node-1", "node-2"] {
+        assert!(said.contains(&format!("Success: restart on member {name}")), "{said}");
+    }
+    assert_eq!(sql::value(server, "SHOW max_connections").as_deref(), Ok("77"));
+    let log = cluster.nodes[leader].log();
+    assert!(log.contains("restart: somebody asked for it"), "{log}");
+    assert!(!log[before.len()..].contains("hand over"), "the lease goes on: {log}");
+    assert_eq!(cluster.leader(), Some(leader));
+    wait_until("the callbacks were told of restarts", BOUND, || {
+        let told = std::fs::read_to_string(&told).unwrap_or_default();
+        told.lines().filter(|line| line.starts_with("on_restart ")).count() == 2
+    });
+    let again = cluster.nodes[leader].ctl(&["restart", scope, "--pending", "--force"]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"));
 }
 
 #[test]
