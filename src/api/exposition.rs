@@ -5,7 +5,7 @@ mod probes;
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
-use crate::publish::{Family, Kind, Metrics, OURS, Status, catalogue};
+use crate::publish::{Events, Family, Kind, Metrics, OURS, Status, catalogue};
 use crate::values::{Lsn, Monotonic, Term};
 
 use super::patroni_metrics::{METRICS, STATES};
@@ -13,7 +13,7 @@ use super::shown::Shown;
 use super::wire::{OWN_VERSION, job_text};
 
 /// The whole text.
-pub fn render(status: &Status, now: Monotonic, metrics: &Metrics) -> String {
+pub fn render(status: &Status, now: Monotonic, metrics: &Metrics, events: &Events) -> String {
     let mut text = Exposition {
         text: String::with_capacity(16 * 1024),
         owner: format!(
@@ -30,6 +30,7 @@ pub fn render(status: &Status, now: Monotonic, metrics: &Metrics) -> String {
         }
     }
     ours(&mut text, &shown);
+    text.single(&catalogue::EVENTS_UNWRITTEN, &[], events.unwritten());
     let owner = [("scope", status.scope.as_str()), ("name", status.name.as_str())];
     text.text.push_str(&metrics.render(&owner));
     text.text

@@ -1,6 +1,7 @@
 //! The agent as a process: configuration, log, ports, threads, signals.
 
 mod advice;
+mod event_ring;
 mod guardian;
 mod journal;
 mod log_file;
@@ -22,13 +23,13 @@ use tracing::{info, warn};
 
 use crate::act::failsafe::Asker;
 use crate::act::lease::Keeper;
-use crate::agent::{Agent, Ended, Node, Tasks, assemble};
+use crate::agent::{Agent, Ended, Node, Tasks, assemble, fence_event};
 use crate::api::{self, Access, ApiParts, ApiState, RestCall};
 use crate::cluster::Cluster;
 use crate::config::{self, Finding, NodeConfig, Severity};
 use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
 use crate::fence::{BoottimeClock, Guardian};
-use crate::publish::{Events, Metrics};
+use crate::publish::{Event, EventKind, Events, Metrics};
 use crate::values::Clock;
 use crate::wake::Calls;
 use logging::Log;
@@ -77,11 +78,14 @@ fn run_logged(
     let listener = find_listener(&runtime, &environment, &config)?;
     listener.set_nonblocking(true)?;
     let kept_open = listener.try_clone()?;
-    let (metrics, events) = (Metrics::default(), Events::default());
+    let metrics = Metrics::default();
+    let (events, ring) = event_ring::open(&config.state_dir());
+    tell_of_the_start(&events, &environment);
     let listening = Arc::new(OnceLock::new());
     let reload = reloader(path, env, Arc::clone(&listening), log);
     let (store, names) = (environment.store.clone(), environment.store.clone());
-    let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
+    let (own_events, parting) = (events.clone(), events.clone());
+    let parts = environment.into_assembly(&config, reload, metrics.clone(), own_events);
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
     let Tasks { keeper, mirror, asker, publisher, health } = tasks;
     let _keeper = forever("lease", move || Keeper::run(keeper))?;
@@ -122,7 +126,31 @@ fn run_logged(
             tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
         }
     });
-    part(local.block_on(&runtime, turn(agent, calls))?, &guardian, kept_open)
+    let ended = local.block_on(&runtime, turn(agent, calls))?;
+    let parted = part(ended.clone(), &guardian, kept_open);
+    tell_of_the_end(&parting, &ended);
+    ring.finish();
+    parted
+}
+
+/// What began, and what the guardian did while nobody was there.
+fn tell_of_the_start(events: &Events, environment: &Environment) {
+    let now = BoottimeClock.wall_micros();
+    if let Some(done) = environment.found_report() {
+        events.note(fence_event(done, now));
+    }
+    let started = Event::new(now, EventKind::Agent, "started");
+    let started = started.fact("version", env!("CARGO_PKG_VERSION"));
+    events.note(started.fact("incarnation", environment.incarnation().to_string()));
+}
+
+fn tell_of_the_end(events: &Events, ended: &Ended) {
+    let (what, why) = match ended {
+        Ended::AsTold => ("stopped", ""),
+        Ended::ForUpgrade => ("upgraded", ""),
+        Ended::WithError(why) => ("stopped", why.as_str()),
+    };
+    events.note(Event::new(BoottimeClock.wall_micros(), EventKind::Agent, what).detail(why));
 }
 
 /// Leaves the server as it should be left.

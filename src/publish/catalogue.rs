@@ -210,6 +210,13 @@ pub const LOG_VOLUME_FREE: Family = family(
     &[],
     "What is free on the log's volume, as the disk probe told last; without a sample before that.",
 );
+/// Events that are in memory only.
+pub const EVENTS_UNWRITTEN: Family = family(
+    "pgbaton_events_unwritten_total",
+    Kind::Counter,
+    &[],
+    "Events that did not get to this node's disk: it stalls, is full, or cannot be written.",
+);
 /// Who enforces the deadline.
 pub const FENCE: Family = family(
     "pgbaton_fence_info",
@@ -246,6 +253,7 @@ pub const OURS: &[Family] = &[
     PROBE_SILENT,
     PROBE_FAILURES,
     LOG_VOLUME_FREE,
+    EVENTS_UNWRITTEN,
     TURN,
     WAKES,
     DECISIONS,

@@ -6,6 +6,6 @@ mod metrics;
 mod status;
 
 pub use catalogue::{Family, Kind, OURS};
-pub use events::{DecisionEvent, Events, StepEvent};
+pub use events::{EVENTS_KEPT, Event, EventKind, EventSink, Events};
 pub use metrics::Metrics;
 pub use status::{Activity, FenceSeen, Published, Status};

@@ -10,9 +10,9 @@ use pgbaton::cluster::{
     SyncState, Versioned,
 };
 use pgbaton::config::SynchronousMode;
-use pgbaton::decide::{JobKind, Reason};
+use pgbaton::decide::JobKind;
 use pgbaton::postgres::CopyProgress;
-use pgbaton::publish::{DecisionEvent, Status, StepEvent};
+use pgbaton::publish::{Event, EventKind, Status};
 use pgbaton::values::{Lsn, Revision, Timeline};
 use pgbaton::wake::Wake;
 use serde_json::{Map, Value, json};
@@ -255,23 +255,45 @@ fn the_document_of_the_metrics_is_current() {
 }
 
 #[tokio::test]
-async fn the_latest_events_are_shown() {
+async fn the_events_are_shown_as_the_query_asks() {
     let api = Api::of(primary()).await;
-    let reason = Reason::with("follow", "b");
-    api.events.decision(DecisionEvent { at_micros: WALL_MICROS, reason });
-    api.events.step(StepEvent {
-        at_micros: WALL_MICROS,
-        step: "promote".into(),
-        took: Duration::from_millis(40),
-        error: Some("it did not".into()),
+    let decision = Event::new(WALL_MICROS, EventKind::Decision, "follow").detail("b");
+    let mut decision = decision.took(Duration::from_millis(1500)).fact("seat", "held");
+    decision.effects = vec!["follow".to_owned()];
+    api.events.note(decision);
+    let step = Event::new(WALL_MICROS + 1_000_000, EventKind::Step, "promote");
+    api.events.note(step.took(Duration::from_millis(40)).failed(Some("it did not".to_owned())));
+    let lease = Event::new(WALL_MICROS + 2_000_000, EventKind::Lease, "taken").fact("term", 7);
+    api.events.note(lease);
+    let follow = json!({
+        "seq": 1, "at": "2025-03-02T08:15:44.120000Z", "at_micros": WALL_MICROS,
+        "kind": "decision", "what": "follow", "detail": "b", "facts": {"seat": "held"},
+        "effects": ["follow"], "seconds": 1.5,
     });
-    let answer = api.ask("GET", "/pgbaton/events", None).await;
-    assert_eq!(answer.code, 200);
-    let document: Value = serde_json::from_str(&answer.body).expect("JSON");
-    let at = 1_740_903_344.12;
-    let expected = json!({
-        "decisions": [{"at": at, "reason": "follow", "detail": "b"}],
-        "steps": [{"at": at, "step": "promote", "seconds": 0.04, "error": "it did not"}],
+    let promote = json!({
+        "seq": 2, "at": "2025-03-02T08:15:45.120000Z", "at_micros": WALL_MICROS + 1_000_000,
+        "kind": "step", "what": "promote", "seconds": 0.04, "error": "it did not",
     });
-    assert_eq!(document, expected);
+    let taken = json!({
+        "seq": 3, "at": "2025-03-02T08:15:46.120000Z", "at_micros": WALL_MICROS + 2_000_000,
+        "kind": "lease", "what": "taken", "facts": {"term": 7},
+    });
+    for (query, expected) in [
+        ("", json!([follow, promote, taken])),
+        ("?kind=lease,decision", json!([follow, taken])),
+        ("?limit=1", json!([taken])),
+        ("?after=1&limit=5", json!([promote, taken])),
+        ("?since=2025-03-02T08:15:45.12Z", json!([promote, taken])),
+        ("?since=1740903346", json!([taken])),
+    ] {
+        let answer = api.ask("GET", &format!("/pgbaton/events{query}"), None).await;
+        assert_eq!(answer.code, 200, "{query}");
+        let document: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(document["events"], expected, "{query}");
+        assert_eq!(document["name"], "a");
+        assert_eq!(document["unwritten"], 0);
+    }
+    let refused = api.ask("GET", "/pgbaton/events?kind=leases", None).await;
+    assert_eq!(refused.code, 400);
+    assert!(refused.body.contains("promotion"), "{}", refused.body);
 }
