@@ -5,7 +5,7 @@ mod probes;
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
-use crate::publish::{Events, Family, Kind, Metrics, OURS, Status, catalogue};
+use crate::publish::{Events, Family, Kind, Metrics, OURS, SERVERS, Status, catalogue};
 use crate::values::{Lsn, Monotonic, Term};
 
 use super::patroni_metrics::{METRICS, STATES};
@@ -76,6 +76,11 @@ fn slots(shown: &Shown, text: &mut Exposition) {
     text.head(&catalogue::SLOT_KEEPS, None);
     for slot in slots {
         text.sample(catalogue::SLOT_KEEPS.name, &[("slot", slot.name.as_str())], &slot.keeps(end));
+    }
+    text.head(&catalogue::SLOT_ACTIVE, None);
+    for slot in slots {
+        let active = u8::from(slot.is_active);
+        text.sample(catalogue::SLOT_ACTIVE.name, &[("slot", slot.name.as_str())], &active);
     }
     text.head(&catalogue::SLOT_AT_RISK, None);
     for slot in slots {
@@ -148,6 +153,16 @@ pub fn metrics_document() -> String {
     text.push_str("; -1 when the server should run and does not answer.\n\n");
     text.push_str("## Ours\n\n| name | type | labels | meaning |\n|---|---|---|---|\n");
     for family in OURS {
+        row(&mut text, family, true);
+    }
+    text.push_str(
+        "\n## The server's\n\n\
+         Asked for each `pgbaton.statistics_interval` (10 s by default; 0 turns it off) on a connection of\n\
+         its own, and left out when the last answer is older than two intervals and a second. The counters\n\
+         are the server's own: they begin anew when its statistics are reset.\n\n\
+         | name | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for family in SERVERS {
         row(&mut text, family, true);
     }
     text

@@ -3,9 +3,11 @@
 pub mod catalogue;
 mod events;
 mod metrics;
+pub mod server_catalogue;
 mod status;
 
 pub use catalogue::{Family, Kind, OURS};
 pub use events::{EVENTS_KEPT, Event, EventKind, EventSink, Events};
 pub use metrics::Metrics;
+pub use server_catalogue::SERVERS;
 pub use status::{Activity, FenceSeen, Published, Status};
