@@ -20,8 +20,8 @@ pub fn show(api: &ApiState, status: &Status, uri: &Uri) -> Result<Reply, Refused
         "scope": status.scope,
         "name": status.name.as_str(),
         "now_micros": now_micros,
-        "unwritten": api.0.events.unwritten(),
-        "events": choice.among(api.0.events.list()),
+        "unwritten": api.0.counted.events.unwritten(),
+        "events": choice.among(api.0.counted.events.list()),
     });
     Ok(reply::document(StatusCode::OK, &document))
 }

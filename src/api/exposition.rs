@@ -1,19 +1,33 @@
 //! `/metrics`: Patroni's metrics in Patroni's order, then ours. Also the document that lists them.
 
 mod probes;
+mod server;
 
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
-use crate::publish::{Events, Family, Kind, Metrics, OURS, SERVERS, Status, catalogue};
+use crate::publish::{
+    Events, Family, Kind, Metrics, OURS, SERVERS, ServerStatistics, Status, catalogue,
+};
 use crate::values::{Lsn, Monotonic, Term};
 
 use super::patroni_metrics::{METRICS, STATES};
 use super::shown::Shown;
 use super::wire::{OWN_VERSION, job_text};
 
+/// What is shown besides the status.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// What was counted.
+    pub metrics: Metrics,
+    /// What happened.
+    pub events: Events,
+    /// What the server tells of itself.
+    pub server: ServerStatistics,
+}
+
 /// The whole text.
-pub fn render(status: &Status, now: Monotonic, metrics: &Metrics, events: &Events) -> String {
+pub fn render(status: &Status, now: Monotonic, counted: &Counted) -> String {
     let mut text = Exposition {
         text: String::with_capacity(16 * 1024),
         owner: format!(
@@ -30,9 +44,10 @@ pub fn render(status: &Status, now: Monotonic, metrics: &Metrics, events: &Event
         }
     }
     ours(&mut text, &shown);
-    text.single(&catalogue::EVENTS_UNWRITTEN, &[], events.unwritten());
+    text.single(&catalogue::EVENTS_UNWRITTEN, &[], counted.events.unwritten());
+    server::render(&mut text, &counted.server, now);
     let owner = [("scope", status.scope.as_str()), ("name", status.name.as_str())];
-    text.text.push_str(&metrics.render(&owner));
+    text.text.push_str(&counted.metrics.render(&owner));
     text.text
 }
 

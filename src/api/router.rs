@@ -167,9 +167,7 @@ fn show(api: &ApiState, document: Document, uri: &Uri) -> Reply {
         Document::Status => reply::document(StatusCode::OK, &wire::status_document(&status, now)),
         Document::Liveness => reply::bare(code(probes::is_alive(&status, now))),
         Document::Readiness => reply::bare(code(probes::is_ready(&status, now, &Query::of(uri)))),
-        Document::Metrics => {
-            reply::metrics(exposition::render(&status, now, &api.0.metrics, &api.0.events))
-        }
+        Document::Metrics => reply::metrics(exposition::render(&status, now, &api.0.counted)),
         Document::Events => events::show(api, &status, uri).unwrap_or_else(Refused::reply),
         Document::Cluster if status.cluster_in_sight(now).is_none() => {
             let why = "the store has not answered for longer than ttl: the cluster is not in sight";

@@ -9,6 +9,7 @@ mod logging;
 mod notify;
 mod ports;
 mod signals;
+mod statistics;
 mod upgrade;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use crate::cluster::Cluster;
 use crate::config::{self, Finding, NodeConfig, Severity};
 use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
 use crate::fence::{BoottimeClock, Guardian};
-use crate::publish::{Event, EventKind, Events, Metrics};
+use crate::publish::{Event, EventKind, Events, Metrics, ServerStatistics};
 use crate::values::Clock;
 use crate::wake::Calls;
 use logging::Log;
@@ -82,12 +83,17 @@ fn run_logged(
     let (events, ring) = event_ring::open(&config.state_dir());
     tell_of_the_start(&events, &environment);
     let listening = Arc::new(OnceLock::new());
-    let reload = reloader(path, env, Arc::clone(&listening), log);
+    let server_statistics = ServerStatistics::every(config.pgbaton.statistics_interval);
+    let reloaded = Reloaded { api: Arc::clone(&listening), statistics: server_statistics.clone() };
+    let reload = reloader(path, env, reloaded, log);
+    let reader = environment.statistics();
     let (store, names) = (environment.store.clone(), environment.store.clone());
     let (own_events, parting) = (events.clone(), events.clone());
     let parts = environment.into_assembly(&config, reload, metrics.clone(), own_events);
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
     let Tasks { keeper, mirror, asker, publisher, health } = tasks;
+    let shown = server_statistics.clone();
+    let _statistics = forever("statistics", move || statistics::ask_for_ever(reader, shown))?;
     let _keeper = forever("lease", move || Keeper::run(keeper))?;
     let _asker = forever("failsafe", move || Asker::run(asker))?;
     let (access, warnings) = Access::of(&config.restapi);
@@ -102,10 +108,32 @@ fn run_logged(
         store: desk,
         metrics,
         events,
+        server: server_statistics.clone(),
         access,
     });
     let _ = listening.set(api.clone());
-    let _api = on_a_thread("api", move || {
+    let _api = answer(listener, api, clerk, store)?;
+    let local = tokio::task::LocalSet::new();
+    local.spawn_local(async move { mirror.run().await });
+    local.spawn_local(async move { publisher.run().await });
+    local.spawn_local(async move { health.run().await });
+    local.spawn_local(advice::warn_about(names.clone(), published));
+    local.spawn_local(look_up_names(names));
+    let ended = local.block_on(&runtime, turn(agent, calls))?;
+    let parted = part(ended.clone(), &guardian, kept_open);
+    tell_of_the_end(&parting, &ended);
+    ring.finish();
+    parted
+}
+
+/// The API, on a thread of its own.
+fn answer(
+    listener: std::net::TcpListener,
+    api: ApiState,
+    clerk: api::StoreClerk,
+    store: EtcdStore,
+) -> Result<std::thread::JoinHandle<()>> {
+    on_a_thread("api", move || {
         one_thread()?.block_on(async {
             let listener = TcpListener::from_std(listener)?;
             tokio::select! {
@@ -114,23 +142,14 @@ fn run_logged(
             }
             Ok(())
         })
-    })?;
-    let local = tokio::task::LocalSet::new();
-    local.spawn_local(async move { mirror.run().await });
-    local.spawn_local(async move { publisher.run().await });
-    local.spawn_local(async move { health.run().await });
-    local.spawn_local(advice::warn_about(names.clone(), published));
-    local.spawn_local(async move {
-        loop {
-            names.remember_addresses().await;
-            tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
-        }
-    });
-    let ended = local.block_on(&runtime, turn(agent, calls))?;
-    let parted = part(ended.clone(), &guardian, kept_open);
-    tell_of_the_end(&parting, &ended);
-    ring.finish();
-    parted
+    })
+}
+
+async fn look_up_names(store: EtcdStore) {
+    loop {
+        store.remember_addresses().await;
+        tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
+    }
 }
 
 /// What began, and what the guardian did while nobody was there.
@@ -231,10 +250,16 @@ pub fn read_config(
     }
 }
 
+/// What outside of the loop follows the files.
+struct Reloaded {
+    api: Arc<OnceLock<ApiState>>,
+    statistics: ServerStatistics,
+}
+
 fn reloader(
     path: Option<PathBuf>,
     env: BTreeMap<String, String>,
-    listening: Arc<OnceLock<ApiState>>,
+    reloaded: Reloaded,
     log: Log,
 ) -> Box<dyn Fn() -> Option<Arc<NodeConfig>>> {
     Box::new(move || {
@@ -244,9 +269,10 @@ fn reloader(
                 if let Err(error) = log.change(&config.log) {
                     warn!(error = format!("{error:#}"), "the log stays as it was");
                 }
-                if let Some(api) = listening.get() {
+                if let Some(api) = reloaded.api.get() {
                     api.set_access(Access::of(&config.restapi).0);
                 }
+                reloaded.statistics.set_interval(config.pgbaton.statistics_interval);
                 Some(Arc::new(config))
             }
             Err(error) => {

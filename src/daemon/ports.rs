@@ -15,7 +15,7 @@ use crate::ctl::etcd_options;
 use crate::dcs::EtcdStore;
 use crate::decide::Journal;
 use crate::fence::{BoottimeClock, Guardian};
-use crate::postgres::{LocalProbes, LocalServer};
+use crate::postgres::{LocalProbes, LocalServer, StatisticsReader};
 use crate::publish::{Events, Metrics};
 use crate::values::Incarnation;
 
@@ -79,6 +79,11 @@ impl Environment {
     /// This start of the agent; or the one before, whose lease it takes up.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Asks the server for its statistics.
+    pub fn statistics(&self) -> StatisticsReader {
+        self.server.statistics()
     }
 
     /// What the guardian did while no agent was there.

@@ -11,8 +11,10 @@ use pgbaton::cluster::{
 };
 use pgbaton::config::SynchronousMode;
 use pgbaton::decide::JobKind;
-use pgbaton::postgres::CopyProgress;
-use pgbaton::publish::{Event, EventKind, Status};
+use pgbaton::postgres::{
+    Checkpoints, CopyProgress, DatabaseCounts, ProcessTimes, ServerCounts, StandbyLag, Statistics,
+};
+use pgbaton::publish::{Event, EventKind, Status, TakenStatistics};
 use pgbaton::values::{Lsn, Revision, Timeline};
 use pgbaton::wake::Wake;
 use serde_json::{Map, Value, json};
@@ -241,6 +243,70 @@ async fn what_is_counted_is_in_the_metrics() {
         r#"pgbaton_lease_left_seconds{scope="shop",name="a"} 4.845"#,
     ] {
         assert!(text.lines().any(|one| one == line), "{line} is missing in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_told_is_shown_until_it_is_old() {
+    let api = Api::of(primary()).await;
+    assert!(api.ask("GET", "/metrics", None).await.body.contains("\npgbaton_pg_up{"));
+    let (asked_at, took) = (NOW, Duration::from_millis(3));
+    api.statistics.put(TakenStatistics { statistics: told(), asked_at, took });
+    api.clock.turn_to(Duration::from_secs(4));
+    let text = api.ask("GET", "/metrics", None).await.body;
+    let from = text.find("# HELP pgbaton_pg_up").expect("they are there");
+    let to = text.find("# HELP pgbaton_guardian_kills").expect("what is counted follows");
+    check_golden("metrics_server.txt", text[from..to].trim_end());
+    api.clock.turn_to(Duration::from_secs(22));
+    let text = api.ask("GET", "/metrics", None).await.body;
+    assert!(text.contains("pgbaton_pg_up{scope=\"shop\",name=\"a\"} 0\n"), "{text}");
+    assert!(!text.contains("pgbaton_pg_connections"), "{text}");
+    api.statistics.set_interval(Duration::ZERO);
+    assert!(!api.ask("GET", "/metrics", None).await.body.contains("pgbaton_pg_"));
+}
+
+fn told() -> Statistics {
+    let counts = |pairs: &[(&str, u64)]| {
+        pairs.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
+    };
+    let standby = StandbyLag {
+        name: "b \"1\"".to_owned(),
+        state: "streaming".to_owned(),
+        sync_state: "async".to_owned(),
+        bytes: [Some(0), Some(0), Some(8192), None],
+        seconds: [0.001, 0.002, 0.25],
+    };
+    let (commits, rollbacks) = (1200, 7);
+    let (name, deadlocks, read) = ("postgres".to_owned(), 2, 64);
+    let database =
+        DatabaseCounts { name, commits, rollbacks, deadlocks, read, ..Default::default() };
+    Statistics {
+        server: ServerCounts {
+            wal_bytes: 90_000_000,
+            connections: counts(&[("active", 2), ("idle in transaction", 1)]),
+            connections_max: 100,
+            longest_transaction: Some(12.5),
+            locks: counts(&[("AccessShareLock", 3)]),
+            locks_waiting: 1,
+            wal_files: 5,
+            wal_files_bytes: 83_886_080,
+            standbys: vec![standby],
+            replay_delay: None,
+        },
+        databases: vec![database],
+        checkpoints: Checkpoints {
+            timed: 10,
+            requested: 3,
+            write_millis: 27_500.0,
+            sync_millis: 120.0,
+            buffers: 4000,
+        },
+        sizes: counts(&[("postgres", 7_500_000)]),
+        processes: ProcessTimes {
+            processes: 9,
+            user: Duration::from_millis(1500),
+            system: Duration::from_millis(700),
+        },
     }
 }
 
