@@ -45,6 +45,17 @@ async fn guarded<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
+    watched(context).await
+}
+
+/// Where a watchdog device is required, nothing is opened to writes without it.
+async fn watched<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let Err(why) = context.exposure.fence().arm_watchdog().await else { return Ok(()) };
+    if context.me().needs_watchdog {
+        let why = format!("the watchdog is required (watchdog.mode) and cannot be armed: {why}");
+        return Err(EffectError::Refused(why));
+    }
+    tracing::info!(why, "no watchdog device is armed");
     Ok(())
 }
 

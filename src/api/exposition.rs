@@ -63,6 +63,7 @@ fn ours(text: &mut Exposition, shown: &Shown) {
     let copied = status.copy.map_or(0, |copy| copy.done_kilobytes.saturating_mul(1024));
     text.single(&catalogue::BUILD, &[("version", OWN_VERSION)], 1);
     text.single(&catalogue::FENCE, &[("strength", status.fence.strength.as_str())], 1);
+    text.single(&catalogue::WATCHDOG, &[], u8::from(status.watchdog.is_armed));
     text.single(&catalogue::WRITABLE, &[], u8::from(status.is_writable(now)));
     text.single(&catalogue::TERM, &[], term);
     text.single(&catalogue::LEASE_LEFT, &[], lease_left);

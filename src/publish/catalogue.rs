@@ -231,6 +231,13 @@ pub const FENCE: Family = family(
     &["strength"],
     "Always 1; the label says how the server is fenced: container, namespace, cgroup, subreaper, none.",
 );
+/// Whether a watchdog device is armed.
+pub const WATCHDOG: Family = family(
+    "pgbaton_watchdog_armed",
+    Kind::Gauge,
+    &[],
+    "1 while a watchdog device is armed for this node's server, else 0.",
+);
 /// What runs.
 pub const BUILD: Family = family(
     "pgbaton_build_info",
@@ -243,6 +250,7 @@ pub const BUILD: Family = family(
 pub const OURS: &[Family] = &[
     BUILD,
     FENCE,
+    WATCHDOG,
     WRITABLE,
     TERM,
     LEASE_LEFT,
