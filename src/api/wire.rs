@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use crate::cluster::{COMPATIBLE_VERSION, Downstream, Loss, StandbyFacts};
 use crate::config::SynchronousMode;
 use crate::decide::JobKind;
-use crate::publish::{Events, Status};
-use crate::values::Monotonic;
+use crate::publish::{Status, WatchdogSeen};
+use crate::values::{Monotonic, WatchdogMode};
 
 use super::shown::Shown;
-use super::time::{timestamp_text, unix_seconds};
+use super::time::timestamp_text;
 
 /// The version of this program.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -114,6 +114,9 @@ fn node(status: &Status, document: &mut Map<String, Value>) {
             });
         put("pending_restart_reason", Value::Object(reason.collect()));
     }
+    if status.watchdog.mode == WatchdogMode::Required && status.watchdog.trouble.is_some() {
+        put("watchdog_failed", true.into());
+    }
     let patroni =
         json!({"version": COMPATIBLE_VERSION, "scope": status.scope, "name": status.name});
     put("patroni", patroni);
@@ -138,6 +141,9 @@ fn own(shown: &Shown) -> Value {
     if !status.fence.remarks.is_empty() {
         put("fence_remarks", status.fence.remarks.as_str().into());
     }
+    if status.watchdog.mode != WatchdogMode::Off {
+        put("watchdog", watchdog(&status.watchdog));
+    }
     if let Some((kind, since)) = status.job {
         put("job", json!({"kind": job_text(kind), "running_ms": millis(now.since(since))}));
     }
@@ -159,6 +165,14 @@ fn own(shown: &Shown) -> Value {
         put("stopping", true.into());
     }
     Value::Object(document)
+}
+
+fn watchdog(seen: &WatchdogSeen) -> Value {
+    let mut document = json!({"mode": seen.mode.as_str(), "armed": seen.is_armed});
+    if let Some(why) = &seen.trouble {
+        document["trouble"] = why.as_str().into();
+    }
+    document
 }
 
 /// What was given up at one time.
@@ -191,27 +205,4 @@ pub fn job_text(kind: JobKind) -> &'static str {
         JobKind::Vote => "vote",
         JobKind::Other => "other",
     }
-}
-
-/// The latest events: `GET /pgbaton/events`.
-pub fn events_document(events: &Events) -> Value {
-    let decisions = events.decisions().into_iter().map(|event| {
-        json!({
-            "at": unix_seconds(event.at_micros),
-            "reason": event.reason.label,
-            "detail": event.reason.detail,
-        })
-    });
-    let steps = events.steps().into_iter().map(|event| {
-        let mut step = json!({
-            "at": unix_seconds(event.at_micros),
-            "step": event.step,
-            "seconds": event.took.as_secs_f64(),
-        });
-        if let Some(error) = event.error {
-            step["error"] = error.into();
-        }
-        step
-    });
-    json!({"decisions": decisions.collect::<Value>(), "steps": steps.collect::<Value>()})
 }

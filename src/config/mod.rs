@@ -28,6 +28,7 @@ mod slots;
 mod tags;
 mod timing;
 mod value_kinds;
+mod watchdog;
 mod yaml;
 
 pub use address::{HostPort, InvalidHostPort};
@@ -41,7 +42,7 @@ pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{
     Bootstrap, Credentials, CtlConfig, DivergedData, EtcdConfig, KEEP_ASIDE_DEFAULT, LogConfig,
-    LogLevel, NodeConfig, OwnConfig, RestApi, Source, key_prefix,
+    LogLevel, NodeConfig, OwnConfig, RestApi, STATISTICS_INTERVAL_DEFAULT, Source, key_prefix,
 };
 pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{
@@ -50,3 +51,4 @@ pub use postgresql::{
 pub use scalar_rules::{parse_duration, parse_size_bytes};
 pub use slots::{PermanentSlot, SlotMatcher};
 pub use tags::Tags;
+pub use watchdog::WatchdogConfig;

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HostPort, PostgresqlConfig, Tags};
+use super::{HostPort, PostgresqlConfig, Tags, WatchdogConfig};
 use crate::values::{FenceChoice, MemberName};
 
 /// The validated local configuration of one node.
@@ -33,6 +34,8 @@ pub struct NodeConfig {
     pub log: LogConfig,
     /// How the command line tool calls the members.
     pub ctl: CtlConfig,
+    /// The watchdog device.
+    pub watchdog: WatchdogConfig,
     /// The `pgbaton` section: what Patroni's file has no word for.
     pub pgbaton: OwnConfig,
     /// Where all this was read from.
@@ -213,7 +216,7 @@ pub struct CtlConfig {
 }
 
 /// The `pgbaton` section.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OwnConfig {
     /// Where the agent's own small files live; see [`NodeConfig::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
@@ -223,7 +226,24 @@ pub struct OwnConfig {
     pub diverged_data: DivergedData,
     /// How many old data directories are kept aside; `None` means [`KEEP_ASIDE_DEFAULT`].
     pub keep_aside: Option<u32>,
+    /// How often the server is asked for its statistics; zero for never.
+    pub statistics_interval: Duration,
 }
+
+impl Default for OwnConfig {
+    fn default() -> Self {
+        Self {
+            state_dir: None,
+            fence: FenceChoice::default(),
+            diverged_data: DivergedData::default(),
+            keep_aside: None,
+            statistics_interval: STATISTICS_INTERVAL_DEFAULT,
+        }
+    }
+}
+
+/// How often the server is asked for its statistics where nothing is said.
+pub const STATISTICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 
 /// How many old data directories are kept aside where nothing is said.
 pub const KEEP_ASIDE_DEFAULT: u32 = 1;
@@ -305,6 +325,7 @@ pub(super) fn example_node() -> NodeConfig {
         tags: Tags::default(),
         log: LogConfig::default(),
         ctl: CtlConfig::default(),
+        watchdog: WatchdogConfig::default(),
         pgbaton: OwnConfig::default(),
         source: Source::default(),
     }

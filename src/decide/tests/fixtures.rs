@@ -99,6 +99,8 @@ pub fn view(name: &str) -> View {
             incarnation: Incarnation(9),
             may_lead: true,
             priority: 1,
+            barred: None,
+            needs_watchdog: false,
             can_bootstrap: true,
             replicatefrom: None,
             nostream: false,

@@ -18,14 +18,14 @@ const FORMER_GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// An agent, by the process at the other end of its socket.
 #[derive(Debug)]
-struct Agent {
-    socket: Option<OwnedFd>,
+pub(super) struct Agent {
+    pub(super) socket: Option<OwnedFd>,
     pid: i32,
     handle: Option<OwnedFd>,
 }
 
 impl Agent {
-    fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         self.handle.as_ref().is_some_and(|handle| !sys::is_ready(handle.as_fd(), 0))
     }
 
@@ -33,7 +33,7 @@ impl Agent {
         !self.is_alive() || Process::read(self.pid).is_none_or(|process| process.is_doomed())
     }
 
-    fn tell(&self, reply: &Reply, fds: &[std::os::fd::BorrowedFd<'_>]) {
+    pub(super) fn tell(&self, reply: &Reply, fds: &[std::os::fd::BorrowedFd<'_>]) {
         if let Some(socket) = &self.socket {
             // An agent that does not read misses an answer, and asks again.
             let _ = wire::send(socket.as_fd(), reply, fds);
@@ -61,7 +61,7 @@ enum Wants {
 /// The desk.
 pub struct Desk {
     listener: Option<OwnedFd>,
-    agent: Agent,
+    pub(super) agent: Agent,
     candidate: Option<Candidate>,
     buffer: Vec<u8>,
     /// Nobody is there for the server any more: with it the guardian leaves.
@@ -116,6 +116,11 @@ impl Desk {
         let _ = sys::set_waits(socket.as_fd(), false);
         let agent = Agent { socket: Some(socket), pid, handle: sys::pidfd(pid).ok() };
         self.candidate = Some(Candidate { agent, state: Wants::Nothing(BoottimeClock.now()) });
+    }
+
+    /// Whether somebody is at the door.
+    pub fn is_expecting(&self) -> bool {
+        self.candidate.is_some()
     }
 
     /// Whether an agent is there that would do what has to be done.
@@ -276,6 +281,7 @@ impl Guardian {
                     self.desk.refuse_candidate(&why);
                 }
             }
+            Request::Watch(watchdog) => self.watch(watchdog),
             Request::Leave => {
                 self.desk.agent.tell(&Reply::Gone, &[]);
                 self.desk.leaves = true;
@@ -330,6 +336,7 @@ impl Guardian {
                     verdict: Some(started.verdict),
                     stops: false,
                 });
+                self.nothing_left = false;
                 self.settle_timers();
             }
             Err(error) => self.failed(error.raw_os_error().unwrap_or(0), &error.to_string()),
@@ -381,6 +388,7 @@ impl Guardian {
                 let (child, stderr, verdict, stops) = (None, None, None, false);
                 let server = Guarded { child, child_handle, handle, stderr, verdict, stops };
                 self.server = Some(server);
+                self.nothing_left = false;
                 return true;
             }
             for one in outside {
