@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::ctl::CtlArgs;
 use crate::demo::Options;
+use crate::traffic::TrafficArgs;
 
 const ROOT_EXAMPLES: &str = "\
 Examples:
@@ -45,6 +46,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Bring up a whole cluster on this machine, and take it down again on Ctrl-C.
     Demo(DemoArgs),
+    /// Read and write at a constant rate, and say what clients saw and whether anything is missing.
+    Traffic(TrafficArgs),
     /// Look at a cluster and work on it.
     Ctl(CtlArgs),
     /// The process that the agent has write to the log's volume: not for people.

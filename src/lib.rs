@@ -19,5 +19,6 @@ pub mod mutants;
 pub mod observe;
 pub mod postgres;
 pub mod publish;
+pub mod traffic;
 pub mod values;
 pub mod wake;

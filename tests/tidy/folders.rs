@@ -36,6 +36,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // `api` for its client alone.
     ("ctl", &["values", "cluster", "config", "dcs", "api"]),
     ("demo", &["values", "config"]),
+    // A client like any other: it knows nothing of agents.
+    ("traffic", &[]),
 ];
 
 /// What the outside world looks like to those who must not know it exists.
