@@ -96,6 +96,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects before anything is due. Where that does not work it is tried again when something is.
+    pub async fn connect_early(&mut self) {
+        match self.open().await {
+            Ok(session) => self.session = Some(session),
+            Err(reason) => self.recorder.happened(self.lane.name, What::Refused { reason }),
+        }
+    }
+
     /// Works until there is nothing left.
     pub async fn work(mut self) {
         while let Some(number) = self.lane.take().await {
@@ -109,7 +117,7 @@ impl Client {
 
     async fn request(&mut self, number: u64) -> End {
         let due = self.lane.schedule.due(number);
-        let deadline = Instant::from_std(self.recorder.start() + due + self.timeout);
+        let deadline = Instant::from_std(self.recorder.begin() + due + self.timeout);
         let read = (self.lane.name == LaneName::Reads).then(|| self.recorder.choose_read());
         let ended = |outcome, why: String| End {
             number,

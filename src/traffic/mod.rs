@@ -9,6 +9,8 @@ mod ledger;
 mod progress;
 mod recorder;
 mod report;
+#[cfg(test)]
+mod report_tests;
 mod running;
 mod schedule;
 mod session;

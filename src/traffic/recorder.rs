@@ -2,7 +2,7 @@
 //! connections until somebody tells it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -78,7 +78,7 @@ pub struct End {
 /// The record, shared by all clients.
 #[derive(Debug)]
 pub struct Recorder {
-    start: Instant,
+    start: OnceLock<Instant>,
     mode: Mode,
     keys: u64,
     names: BTreeMap<String, String>,
@@ -86,8 +86,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Time counts from `start`.
-    pub fn new(settings: &Settings, start: Instant) -> Self {
+    /// Nothing is written down; time counts from [`Recorder::begin`].
+    pub fn new(settings: &Settings) -> Self {
         let lane = |schedule| LaneRecord {
             ledger: Ledger::new(schedule),
             latencies: histogram(),
@@ -107,17 +107,18 @@ impl Recorder {
             highest: BTreeMap::new(),
         };
         let (mode, keys, names) = (settings.mode, settings.keys.max(1), settings.names.clone());
+        let start = OnceLock::new();
         Self { start, mode, keys, names, record: Mutex::new(record) }
     }
 
-    /// When everything began.
-    pub fn start(&self) -> Instant {
-        self.start
+    /// From now on time counts. Returns when that was, also if it was before.
+    pub fn begin(&self) -> Instant {
+        *self.start.get_or_init(Instant::now)
     }
 
-    /// The time since then.
+    /// The time since then; before it, none.
     pub fn now(&self) -> Duration {
-        self.start.elapsed()
+        self.start.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// The record as it is now.
@@ -244,7 +245,7 @@ mod tests {
         let mut settings = Settings::usual(Target::local(1), Target::local(2));
         settings.mode = mode;
         settings.keys = 2;
-        Recorder::new(&settings, Instant::now())
+        Recorder::new(&settings)
     }
 
     fn end(number: u64, outcome: Outcome) -> End {

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use rand::Rng;
 use tokio::task::JoinHandle;
@@ -79,36 +80,19 @@ impl Running {
         if !settings.reads().is_empty() {
             wait_for_table(&settings, &workload, &tls).await;
         }
-        let (started, start) = (Timestamp::now(), Instant::now());
-        let recorder = Arc::new(Recorder::new(&settings, start));
+        let recorder = Arc::new(Recorder::new(&settings));
         let workload = Arc::new(workload);
-        let kinds = [
-            (LaneName::Writes, settings.writes(), settings.write.clone()),
-            (LaneName::Reads, settings.reads(), settings.read.clone()),
-        ];
-        let (mut lanes, mut clients) = (Vec::new(), Vec::new());
-        for (name, schedule, target) in kinds.into_iter().filter(|(_, it, _)| !it.is_empty()) {
-            let total = settings.duration.map(|duration| schedule.due_within(duration));
-            let lane = Arc::new(Lane::new(name, schedule, total));
-            for _ in 0..settings.clients {
-                let client = Client {
-                    lane: Arc::clone(&lane),
-                    recorder: Arc::clone(&recorder),
-                    workload: Arc::clone(&workload),
-                    target: target.clone(),
-                    tls: tls.clone(),
-                    timeout: settings.timeout,
-                    session: None,
-                };
-                clients.push(tokio::spawn(client.work()));
-            }
-            let (pacer, count) = (Arc::clone(&lane), settings.clients);
+        let (lanes, mut clients) = hire(&settings, &recorder, &workload, &tls);
+        join_all(clients.iter_mut().map(Client::connect_early)).await;
+        let (started, start) = (Timestamp::now(), recorder.begin());
+        for lane in &lanes {
+            let (pacer, count) = (Arc::clone(lane), settings.clients);
             std::thread::Builder::new()
-                .name(format!("pace {name}"))
+                .name(format!("pace {}", lane.name))
                 .spawn(move || pacer.pace(start, count))
                 .map_err(TrafficError::Thread)?;
-            lanes.push(lane);
         }
+        let clients = clients.into_iter().map(|client| tokio::spawn(client.work())).collect();
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = tokio::spawn(tell(Arc::clone(&recorder), Arc::clone(&told), teller));
         Ok(Self {
@@ -217,6 +201,35 @@ impl Running {
         let Ok(client) = connect(&self.settings.write, &self.tls).await else { return true };
         self.workload.drop_table(&client).await.is_err()
     }
+}
+
+/// The kinds of requests that are asked for, with their clients.
+fn hire(
+    settings: &Settings,
+    recorder: &Arc<Recorder>,
+    workload: &Arc<Workload>,
+    tls: &MakeRustlsConnect,
+) -> (Vec<Arc<Lane>>, Vec<Client>) {
+    let kinds = [
+        (LaneName::Writes, settings.writes(), &settings.write),
+        (LaneName::Reads, settings.reads(), &settings.read),
+    ];
+    let (mut lanes, mut clients) = (Vec::new(), Vec::new());
+    for (name, schedule, target) in kinds.into_iter().filter(|(_, it, _)| !it.is_empty()) {
+        let total = settings.duration.map(|duration| schedule.due_within(duration));
+        let lane = Arc::new(Lane::new(name, schedule, total));
+        clients.extend((0..settings.clients).map(|_| Client {
+            lane: Arc::clone(&lane),
+            recorder: Arc::clone(recorder),
+            workload: Arc::clone(workload),
+            target: target.clone(),
+            tls: tls.clone(),
+            timeout: settings.timeout,
+            session: None,
+        }));
+        lanes.push(lane);
+    }
+    (lanes, clients)
 }
 
 async fn tell(recorder: Arc<Recorder>, told: Arc<Mutex<Vec<News>>>, mut teller: Teller) {

@@ -1,6 +1,7 @@
 //! One connection: made, asked which server it reached, driven, and judged when something is answered. A
 //! write is done only when the server says so without a warning about its replication.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -217,6 +218,11 @@ pub fn words(error: &tokio_postgres::Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let text = innermost.to_string();
-    if error.is_closed() { "the server closed the connection".to_owned() } else { text }
+    let is_end = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)
+    };
+    if error.is_closed() || innermost.downcast_ref::<std::io::Error>().is_some_and(is_end) {
+        return "the server closed the connection".to_owned();
+    }
+    innermost.to_string()
 }

@@ -19,4 +19,5 @@ mod restart;
 mod store;
 mod switchover;
 mod synchronous;
+mod traffic;
 mod versions;

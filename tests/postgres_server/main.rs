@@ -9,6 +9,7 @@ mod made;
 mod moved;
 mod rejoined;
 mod synchronous;
+mod traffic;
 
 use pgbaton::postgres::State;
 use pgbaton::values::Lsn;
