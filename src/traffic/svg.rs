@@ -98,10 +98,15 @@ fn writers(svg: &mut String, report: &Report, scale: &Scale) {
         }
     }
     for gap in &report.write_outages {
-        let middle = f64::midpoint(scale.x(gap.from_seconds), scale.x(gap.to_seconds()));
+        let (x, to) = (scale.x(gap.from_seconds), scale.x(gap.to_seconds()));
+        let middle = f64::midpoint(x, to);
         let _ = writeln!(
             svg,
-            "<text x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"{ERROR}\">{:.2} s</text>",
+            "<rect x=\"{x:.1}\" y=\"{}\" width=\"{:.1}\" height=\"{}\" fill=\"#fff\"/>\
+             <text x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"{ERROR}\">{:.2} s</text>",
+            BAR.0,
+            to - x,
+            BAR.1,
             BAR.0 - 8.0,
             gap.seconds
         );
@@ -110,7 +115,6 @@ fn writers(svg: &mut String, report: &Report, scale: &Scale) {
 
 fn panel(svg: &mut String, name: &str, buckets: &[Bucket], scale: &Scale) {
     let bottom = scale.top + PANEL_HEIGHT;
-    let _ = writeln!(svg, "<text x=\"0\" y=\"{:.1}\">{name}</text>", scale.top + 4.0);
     for power in scale.low..=scale.high {
         let (y, label) = (scale.y(10f64.powi(power)), millis(10f64.powi(power)));
         let _ = writeln!(
@@ -119,9 +123,11 @@ fn panel(svg: &mut String, name: &str, buckets: &[Bucket], scale: &Scale) {
              <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
             WIDTH - RIGHT,
             LEFT - 6.0,
-            y + 14.0
+            y + 4.0
         );
     }
+    let (x, y) = (LEFT + 6.0, scale.top + 14.0);
+    let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y:.1}\" font-weight=\"600\">{name}</text>");
     let step = tick(scale.seconds);
     let mut at = 0.0;
     while at <= scale.seconds {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counter;
 mod fenced;
 mod found;
 mod made;
