@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::ctl::CtlArgs;
 use crate::demo::Options;
+use crate::drill::DrillArgs;
 use crate::traffic::TrafficArgs;
 
 const ROOT_EXAMPLES: &str = "\
@@ -48,6 +49,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Read and write at a constant rate, and say what clients saw and whether anything is missing.
     Traffic(TrafficArgs),
+    /// Break a demo or a compose project in known ways, under traffic, and judge what follows.
+    Drill(DrillArgs),
     /// Look at a cluster and work on it.
     Ctl(CtlArgs),
     /// The process that the agent has write to the log's volume: not for people.

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod dcs;
 pub mod decide;
 pub mod demo;
+pub mod drill;
 pub mod fence;
 pub mod mutants;
 pub mod observe;

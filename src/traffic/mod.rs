@@ -12,6 +12,8 @@ mod report;
 #[cfg(test)]
 mod report_tests;
 mod running;
+#[cfg(test)]
+mod sample;
 mod schedule;
 mod session;
 mod settings;
@@ -33,6 +35,8 @@ pub use html::page as html_page;
 pub use ledger::CounterCheck;
 pub use report::{LaneReport, Latency, LedgerReport, MissingReport, Report};
 pub use running::{Running, Teller, TrafficError};
+#[cfg(test)]
+pub(crate) use sample::sample_report;
 pub use settings::{Mode, Settings};
 pub use target::{Target, TargetError};
 pub use text::text as report_text;

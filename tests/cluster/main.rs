@@ -5,6 +5,7 @@
 mod support;
 
 mod bootstrap;
+mod drill;
 mod faults;
 mod fence;
 mod forgetful;
