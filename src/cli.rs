@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::ctl::CtlArgs;
 use crate::demo::Options;
+use crate::drill::DrillArgs;
+use crate::traffic::TrafficArgs;
 
 const ROOT_EXAMPLES: &str = "\
 Examples:
@@ -45,6 +47,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Bring up a whole cluster on this machine, and take it down again on Ctrl-C.
     Demo(DemoArgs),
+    /// Read and write at a constant rate, and say what clients saw and whether anything is missing.
+    Traffic(TrafficArgs),
+    /// Break a demo or a compose project in known ways, under traffic, and judge what follows.
+    Drill(DrillArgs),
     /// Look at a cluster and work on it.
     Ctl(CtlArgs),
     /// The process that the agent has write to the log's volume: not for people.

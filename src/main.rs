@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         Some(_) | None => {}
     }
     match Cli::parse().into_command() {
+        Command::Drill(args) => pgbaton::drill::run(&args),
+        Command::Traffic(args) => pgbaton::traffic::run(&args),
         Command::Ctl(args) => pgbaton::ctl::run(args),
         Command::Demo(args) => match pgbaton::demo::run(&args.into()) {
             Ok(()) => ExitCode::SUCCESS,

@@ -21,9 +21,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+pub use plan::{EtcdMember, Node, Passwords, Plan, ProxyPorts};
+pub use ports::HOST;
+
 use folder::Folder;
 use identity::Identity;
-use plan::Plan;
 use programs::Programs;
 use stage::Stage;
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rand::Rng;
@@ -116,6 +116,19 @@ impl Plan {
         let plan = Self::after(before.as_ref(), options)?;
         plan.write_record(folder)?;
         Ok(plan)
+    }
+
+    /// What the demo in this directory runs on.
+    ///
+    /// # Errors
+    /// When no demo has written anything there.
+    pub fn recorded_in(dir: &Path) -> Result<Self> {
+        let path = dir.join(RECORD);
+        let text = fs::read(&path).with_context(|| {
+            format!("`{}` cannot be read; expected the --dir of a running demo", path.display())
+        })?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("`{}` is not what a demo writes", path.display()))
     }
 
     fn after(before: Option<&Self>, options: &Options) -> Result<Self> {

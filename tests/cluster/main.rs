@@ -5,6 +5,7 @@
 mod support;
 
 mod bootstrap;
+mod drill;
 mod faults;
 mod fence;
 mod forgetful;
@@ -20,4 +21,5 @@ mod store;
 mod switchover;
 mod synchronous;
 mod tags;
+mod traffic;
 mod versions;

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counter;
 mod fenced;
 mod found;
 mod made;
@@ -10,6 +11,7 @@ mod moved;
 mod rejoined;
 mod statistics;
 mod synchronous;
+mod traffic;
 
 use pgbaton::postgres::State;
 use pgbaton::values::Lsn;

@@ -36,6 +36,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // `api` for its client alone.
     ("ctl", &["values", "cluster", "config", "dcs", "api"]),
     ("demo", &["values", "config"]),
+    // A client like any other: it knows nothing of agents.
+    ("traffic", &[]),
+    // `api` for its client alone, `demo` for what a demo has written down.
+    ("drill", &["config", "api", "demo", "traffic"]),
 ];
 
 /// What the outside world looks like to those who must not know it exists.
@@ -125,7 +129,7 @@ fn probes_ask_nobody(source: &Source) -> Vec<Finding> {
 }
 
 fn anyhow_only_at_the_edges(source: &Source) -> Vec<Finding> {
-    let edges = ["main", "daemon", "ctl", "demo"];
+    let edges = ["main", "daemon", "ctl", "demo", "drill"];
     if source.is_test() || source.folder().is_some_and(|folder| edges.contains(&folder)) {
         return Vec::new();
     }
