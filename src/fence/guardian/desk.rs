@@ -43,7 +43,7 @@ impl Agent {
 
 /// One who wants to be let in.
 #[derive(Debug)]
-struct Candidate {
+pub(super) struct Candidate {
     agent: Agent,
     state: Wants,
 }
@@ -62,7 +62,7 @@ enum Wants {
 pub struct Desk {
     listener: Option<OwnedFd>,
     pub(super) agent: Agent,
-    candidate: Option<Candidate>,
+    pub(super) candidate: Option<Candidate>,
     buffer: Vec<u8>,
     /// Nobody is there for the server any more: with it the guardian leaves.
     pub leaves: bool,
@@ -116,11 +116,6 @@ impl Desk {
         let _ = sys::set_waits(socket.as_fd(), false);
         let agent = Agent { socket: Some(socket), pid, handle: sys::pidfd(pid).ok() };
         self.candidate = Some(Candidate { agent, state: Wants::Nothing(BoottimeClock.now()) });
-    }
-
-    /// Whether somebody is at the door.
-    pub fn is_expecting(&self) -> bool {
-        self.candidate.is_some()
     }
 
     /// Whether an agent is there that would do what has to be done.

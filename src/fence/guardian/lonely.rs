@@ -25,7 +25,7 @@ impl Guardian {
     pub(super) fn leave_when_lonely(&mut self) {
         let is_needed = self.server.is_some()
             || self.desk.agent.is_alive()
-            || self.desk.is_expecting()
+            || self.desk.candidate.is_some()
             // In a container the first process starts agents itself.
             || self.agent_child.is_some()
             || self.desk.start_agent_at.is_some();
