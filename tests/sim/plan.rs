@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::faults::{Fault, draw};
 use crate::rng::Rng;
+use crate::world::NAMES;
 
 /// What one world is like.
 #[derive(Clone, Debug)]
@@ -112,13 +113,18 @@ impl SyncPlan {
     }
 }
 
-/// Some prefer to lead; one of many at the most may not.
+/// Some prefer to lead; one of many at the most may not, and one may stream through another.
 fn tags(rng: &Rng, nodes: usize) -> Vec<Option<(&'static str, Value)>> {
     let mut tags: Vec<_> = (0..nodes)
         .map(|_| rng.chance(100).then(|| ("failover_priority", Value::from(5))))
         .collect();
     if nodes > 2 && rng.chance(200) {
         tags[rng.below(nodes as u64) as usize] = Some(("nofailover", true.into()));
+    }
+    if nodes > 2 && rng.chance(150) {
+        let fed = rng.below(nodes as u64) as usize;
+        let feeder = NAMES[(fed + 1) % nodes];
+        tags[fed] = Some(("replicatefrom", feeder.into()));
     }
     tags
 }

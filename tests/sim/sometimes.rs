@@ -71,11 +71,13 @@ pub enum Sometimes {
     SyncCommitInLaterTerm,
     /// The set of synchronous standbys was changed.
     SyncSetChanged,
+    /// A server was restarted because somebody asked for it.
+    RestartedOnRequest,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 33] = [
+    pub const ALL: [Sometimes; 34] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -109,6 +111,7 @@ impl Sometimes {
         Sometimes::StallHandedOver,
         Sometimes::SyncCommitInLaterTerm,
         Sometimes::SyncSetChanged,
+        Sometimes::RestartedOnRequest,
     ];
 }
 

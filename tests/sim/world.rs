@@ -70,7 +70,7 @@ pub struct World {
 }
 
 /// The members' names.
-const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+pub const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 impl World {
     /// A world in which nothing has happened yet.

@@ -46,6 +46,7 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::FreezeNode => world.hosts[node].gate.close(),
         What::StickLoop => world.hosts[node].loop_gate.close(),
         What::StopAgent => world.hosts[node].call(Call::Stop),
+        What::RestartServer => world.hosts[node].call(Call::Restart),
         What::RecycleLog => {
             if let Some(data) = world.hosts[node].pg.borrow_mut().data_mut() {
                 data.oldest = data.at.lsn;
@@ -241,7 +242,8 @@ pub fn end(world: &Rc<World>, one: &Underway) {
         | What::RecycleLog
         | What::ChangeSync
         | What::HangWatches
-        | What::CutWatches => {}
+        | What::CutWatches
+        | What::RestartServer => {}
         _ => mend(world, one.node),
     }
     world.etcd.borrow().changed.notify_waiters();
@@ -327,6 +329,7 @@ fn told(what: What) -> &'static str {
         What::Failover => "somebody asks for a failover",
         What::RecycleLog => "FAULT: its old log is gone",
         What::BreakRewinds => "FAULT: its rewinds break off",
+        What::RestartServer => "somebody wants its server restarted",
         What::ChangeTtl | What::ShortestTtl => "somebody changes the ttl",
         What::ChangeSync => "somebody changes synchronous replication",
     }
@@ -344,6 +347,7 @@ fn over(what: What) -> &'static str {
         | What::ChangeTtl
         | What::RecycleLog
         | What::ShortestTtl
+        | What::RestartServer
         | What::ChangeSync => "over",
         _ => "over: mended",
     }

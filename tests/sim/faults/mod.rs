@@ -118,10 +118,12 @@ pub enum What {
     RecycleLog,
     /// Rewinds of the node's server break off half-way.
     BreakRewinds,
+    /// Somebody wants the node's server restarted.
+    RestartServer,
 }
 
 /// How often each of them is drawn.
-const WEIGHTS: [(What, u64); 38] = [
+const WEIGHTS: [(What, u64); 39] = [
     (What::KillNode, 12),
     (What::KillAgent, 10),
     (What::FreezeAgent, 6),
@@ -160,6 +162,7 @@ const WEIGHTS: [(What, u64); 38] = [
     (What::ChangeTtl, 3),
     (What::RecycleLog, 3),
     (What::BreakRewinds, 3),
+    (What::RestartServer, 4),
 ];
 
 /// Draws the faults of a world.

@@ -10,7 +10,10 @@ use crate::world::World;
 /// One look.
 pub fn look(world: &World, node: usize) -> Look {
     let state = state(world, node);
-    Look { state, started_at_micros: None, version: None, pending_restart: Vec::new() }
+    let answers = matches!(&state, State::Primary(_) | State::Standby(_));
+    let started_at = world.hosts[node].pg.borrow().started_at.as_micros() as i64;
+    let started_at_micros = answers.then_some(started_at);
+    Look { state, started_at_micros, version: None, pending_restart: Vec::new() }
 }
 
 fn state(world: &World, node: usize) -> State {

@@ -118,6 +118,8 @@ pub struct Pg {
     pub content: Content,
     /// The processes.
     pub process: Process,
+    /// When they were started last.
+    pub started_at: Duration,
     /// Busy backends that outlived their postmaster, with their opening.
     pub orphans: Option<usize>,
     /// Killed processes that are stuck in the kernel until the disk answers.
@@ -164,6 +166,7 @@ impl Default for Pg {
         Self {
             content: Content::Empty,
             process: Process::Off,
+            started_at: Duration::ZERO,
             orphans: None,
             lingering: false,
             promoted_at: None,

@@ -167,6 +167,7 @@ impl Server for SimServer {
             pg.receiver = super::Receiver::default();
             let ready_at = self.world.now() + start_takes(&self.world, crashed, slow);
             pg.process = Process::Starting { ready_at, as_primary };
+            pg.started_at = self.world.now();
         }
         self.world.note(self.node, "starts, as a primary: {}", [u64::from(as_primary), 0]);
         if as_primary {
@@ -183,6 +184,9 @@ impl Server for SimServer {
     }
 
     async fn stop(&self, mode: StopMode, within: Duration) -> Result<(), ServerError> {
+        if mode == StopMode::Restart {
+            self.world.sometimes(Sometimes::RestartedOnRequest);
+        }
         jobs::begin_stop(self, mode);
         self.until("the stop", within, |pg| (pg.process == Process::Off).then_some(Ok(()))).await
     }
