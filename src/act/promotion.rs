@@ -148,6 +148,12 @@ pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> 
     context.exposure.expose(deadline);
     let promoted = context.server.promote(context.settings().dynamic.retry_timeout).await?;
     context.note(Note::Promoted(promoted.timeline));
+    let mut event = Event::new(context.clock.wall_micros(), EventKind::Promotion, "promoted")
+        .fact("timeline", promoted.timeline.0);
+    if let Some(guard) = context.guard() {
+        event = event.fact("term", guard.term.0);
+    }
+    context.events.note(event);
     Ok(())
 }
 

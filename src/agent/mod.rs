@@ -309,7 +309,6 @@ impl<P: Ports> Agent<P> {
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");
                     self.inlets.metrics.promotion(self.activity.reason.label);
-                    self.tell_of_the_promotion(timeline);
                 }
             }
         }
