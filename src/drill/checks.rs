@@ -56,9 +56,13 @@ pub fn checks(seen: &Seen<'_>) -> Vec<Check> {
     if let Err(why) = &seen.came {
         add(false, why.clone());
     }
-    let pause = seen.outage.map_or(0.0, |outage| outage.to - outage.from);
     let bound = pause_bound(seen.scenario, seen.terms).as_secs_f64();
-    add(pause <= bound, format!("writes paused for {pause:.3} s; at most {bound:.1} s"));
+    match seen.outage.map(|outage| outage.to - outage.from) {
+        Some(pause) => {
+            add(pause <= bound, format!("writes paused for {pause:.3} s; at most {bound:.1} s"));
+        }
+        None => add(true, "writes went on without a pause worth telling".to_owned()),
+    }
     leadership(seen, &mut add);
     clients(seen, &mut add);
     losses(seen, &mut add);

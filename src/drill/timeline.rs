@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::traffic::Gap;
 
+/// Decisions that belong to the story, by how their reasons begin.
+const TOLD: [&str; 5] = ["hold still", "stand by", "lead: the members carry", "soft stop", "fence"];
+
 /// Something that an agent noted: `GET /pgbaton/events`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -52,7 +55,7 @@ impl Event {
         }
     }
 
-    /// In words, if it belongs to the story of a failover; decisions and steps are the log's.
+    /// In words, if it belongs to the story of a failover; most decisions and steps are the log's.
     fn told(&self) -> Option<String> {
         let term = self.fact("term").map(|term| format!(" (term {term})")).unwrap_or_default();
         let told = match (self.kind.as_str(), self.what.as_str()) {
@@ -74,6 +77,8 @@ impl Event {
             ("agent", what @ ("started" | "stopped")) => format!("agent {what}"),
             ("loss", what) => format!("{what}: {}", self.facts),
             ("step", "rewind") => "rewound".to_owned(),
+            // What a node thinks of a silent store, and a primary of its own end.
+            ("decision", why) if TOLD.iter().any(|start| why.starts_with(start)) => why.to_owned(),
             _ => return None,
         };
         Some(told)
