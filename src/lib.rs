@@ -15,6 +15,7 @@ pub mod dcs;
 pub mod decide;
 pub mod demo;
 pub mod fence;
+pub mod health;
 pub mod mutants;
 pub mod observe;
 pub mod postgres;

@@ -5,6 +5,7 @@ mod probes;
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
+use crate::config::SynchronousMode;
 use crate::publish::{Family, Kind, Metrics, OURS, Status, catalogue};
 use crate::values::{Lsn, Monotonic, Term};
 
@@ -47,6 +48,12 @@ fn ours(text: &mut Exposition, shown: &Shown) {
     let copied = status.copy.map_or(0, |copy| copy.done_kilobytes.saturating_mul(1024));
     text.single(&catalogue::BUILD, &[("version", OWN_VERSION)], 1);
     text.single(&catalogue::FENCE, &[("strength", status.fence.strength.as_str())], 1);
+    let mode = match status.dynamic.synchronous_mode {
+        SynchronousMode::Off => "off",
+        SynchronousMode::On => "on",
+        SynchronousMode::Quorum => "quorum",
+    };
+    text.single(&catalogue::SYNCHRONOUS, &[("mode", mode)], 1);
     text.single(&catalogue::WRITABLE, &[], u8::from(status.is_writable(now)));
     text.single(&catalogue::TERM, &[], term);
     text.single(&catalogue::LEASE_LEFT, &[], lease_left);

@@ -217,6 +217,13 @@ pub const FENCE: Family = family(
     &["strength"],
     "Always 1; the label says how the server is fenced: container, namespace, cgroup, subreaper, none.",
 );
+/// How synchronous replication is asked for.
+pub const SYNCHRONOUS: Family = family(
+    "pgbaton_synchronous_mode_info",
+    Kind::Gauge,
+    &["mode"],
+    "Always 1; the label says what the cluster's settings ask for: off, on, quorum.",
+);
 /// What runs.
 pub const BUILD: Family = family(
     "pgbaton_build_info",
@@ -229,6 +236,7 @@ pub const BUILD: Family = family(
 pub const OURS: &[Family] = &[
     BUILD,
     FENCE,
+    SYNCHRONOUS,
     WRITABLE,
     TERM,
     LEASE_LEFT,
