@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
 use axum::http::Method;
 
 use crate::api::{RestCall, call};
@@ -23,30 +22,26 @@ pub fn run(args: &HealthArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            eprintln!("Error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn ask(path: Option<&Path>) -> Result<()> {
+fn ask(path: Option<&Path>) -> Result<(), String> {
     let loaded = config::load(path, &config::environment());
     let Some(node) = loaded.config else {
-        bail!("the configuration cannot be read: see `pgbaton check`");
+        return Err("the configuration cannot be used: `pgbaton check` says why".to_owned());
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let url = own_url(&node);
-    let asked = RestCall {
-        method: Method::GET,
-        url: &url,
-        credentials: None,
-        body: None,
-        within: BOUND,
-    };
-    let answer = runtime.block_on(call(asked)).context("the agent does not answer")?;
-    match answer.code {
+    let asked =
+        RestCall { method: Method::GET, url: &url, credentials: None, body: None, within: BOUND };
+    let answer = runtime.block_on(call(asked));
+    match answer.map_err(|error| format!("the agent does not answer: {error}"))?.code {
         200 => Ok(()),
-        code => bail!("the agent answers {code} to GET /health: its server does not run"),
+        code => Err(format!("the agent answers {code} to GET /health: its server does not run")),
     }
 }
 
@@ -84,6 +79,6 @@ mod tests {
     #[test]
     fn a_configuration_that_cannot_be_read_is_said() {
         let error = ask(Some(Path::new("/nonexistent/node.yml"))).unwrap_err();
-        assert!(error.to_string().contains("pgbaton check"), "{error}");
+        assert!(error.contains("pgbaton check"), "{error}");
     }
 }
