@@ -7,7 +7,9 @@ use pgbaton::cluster::{
     Cluster, HistoryEntry, Initialize, Member, MemberState, ReplicationState, Request, Role,
     SyncState, Versioned,
 };
-use pgbaton::ctl::{Format, ListOptions, render, render_history, render_topology};
+use pgbaton::ctl::{
+    Format, ListOptions, MemberEvent, render, render_events, render_history, render_topology,
+};
 use pgbaton::values::{Lsn, Revision, SystemId, Timeline};
 use serde_json::{Value, json};
 
@@ -18,6 +20,9 @@ const END: &str = "2/5E0001A8";
 #[track_caller]
 fn check(file: &str, printed: &str) {
     let path = format!("{}/tests/golden/ctl/{file}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, printed).expect("the golden files can be written");
+    }
     let expected = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(printed, expected, "{file}, printed:\n{printed}");
 }
@@ -263,4 +268,61 @@ fn extended_shows_every_column() {
         heading.ends_with("\tPending restart\tPending restart reason\tScheduled restart\tTags"),
         "{heading}"
     );
+}
+
+/// The primary's server dies: its agent gives the lease up, another member takes it.
+fn failover() -> Vec<MemberEvent> {
+    let one = |member: &str, event: Value| MemberEvent {
+        member: member.to_owned(),
+        event: fields(event),
+    };
+    vec![
+        one(
+            "pg-a",
+            json!({"seq": 41, "at": "2031-03-02T03:00:00.000100Z", "at_micros": 1_930_186_800_000_100_i64,
+            "kind": "server", "what": "down", "facts": {"timeline": 4, "left": "in production"}}),
+        ),
+        one(
+            "pg-a",
+            json!({"seq": 42, "at": "2031-03-02T03:00:00.000400Z", "at_micros": 1_930_186_800_000_400_i64,
+            "kind": "decision", "what": "hand over", "detail": "the server has ended",
+            "facts": {"seat": "mine", "lease_left_ms": 4100, "server": "down"},
+            "effects": ["kill", "release"], "seconds": 86_400.5}),
+        ),
+        one(
+            "pg-a",
+            json!({"seq": 43, "at": "2031-03-02T03:00:00.009000Z", "at_micros": 1_930_186_800_009_000_i64,
+            "kind": "lease", "what": "released", "facts": {"term": 8}}),
+        ),
+        one(
+            "pg-b",
+            json!({"seq": 17, "at": "2031-03-02T03:00:00.011000Z", "at_micros": 1_930_186_800_011_000_i64,
+            "kind": "leader", "what": "released", "facts": {"holder": "pg-a", "term": 8}}),
+        ),
+        one(
+            "pg-b",
+            json!({"seq": 18, "at": "2031-03-02T03:00:00.052000Z", "at_micros": 1_930_186_800_052_000_i64,
+            "kind": "step", "what": "collect votes", "seconds": 0.0304}),
+        ),
+        one(
+            "pg-b",
+            json!({"seq": 19, "at": "2031-03-02T03:00:00.121000Z", "at_micros": 1_930_186_800_121_000_i64,
+            "kind": "promotion", "what": "promoted", "facts": {"timeline": 5, "term": 9}}),
+        ),
+        one(
+            "pg-a",
+            json!({"seq": 44, "at": "2031-03-02T03:00:02.500000Z", "at_micros": 1_930_186_802_500_000_i64,
+            "kind": "step", "what": "rewind", "seconds": 1.25, "error": "could not connect", "times": 8}),
+        ),
+    ]
+}
+
+#[test]
+fn a_failover_on_one_time_line() {
+    check("events.txt", &render_events(&failover(), Format::Pretty, false));
+    check("events_facts.txt", &render_events(&failover()[1..2], Format::Pretty, true));
+    check("events.tsv", &render_events(&failover(), Format::Tsv, false));
+    check("events.json", &render_events(&failover()[4..5], Format::Json, false));
+    check("events.yaml", &render_events(&failover()[4..5], Format::Yaml, false));
+    check("events_empty.txt", &render_events(&[], Format::Pretty, false));
 }

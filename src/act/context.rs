@@ -63,6 +63,8 @@ pub struct Kept {
     pub standing_vote: RefCell<Option<(Term, Vote)>>,
     /// The record of promotions as this agent wrote it last.
     pub written_lineage: RefCell<Option<Versioned<Lineage>>>,
+    /// The term of the lease as the events last told of it: `None` for none.
+    pub lease_told: Cell<Option<Term>>,
     /// The baton's revision of the last round of asking, and how many there were.
     pub rounds: Cell<(Revision, u32)>,
 }

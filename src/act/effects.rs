@@ -11,7 +11,7 @@ use crate::cluster::Refusal;
 use crate::dcs::StoreError;
 use crate::decide::Effect;
 use crate::postgres::{Server, ServerError};
-use crate::publish::StepEvent;
+use crate::publish::{Event, EventKind};
 use crate::values::{Clock, Monotonic};
 
 /// Why an effect failed.
@@ -103,12 +103,8 @@ fn tell<P: Ports>(
             tracing::warn!(step, ?took, error = error as &dyn std::error::Error, "failed");
         }
     }
-    context.events.step(StepEvent {
-        at_micros: context.clock.wall_micros(),
-        step: step.to_owned(),
-        took,
-        error: error.map(|error| chain(error)),
-    });
+    let event = Event::new(context.clock.wall_micros(), EventKind::Step, step).took(took);
+    context.events.note(event.failed(error.map(|error| chain(error))));
 }
 
 /// An error with its causes, as one line.
@@ -206,8 +202,8 @@ fn refused<P: Ports>(context: &Context<P>, refusal: &Refusal) -> Result<(), Effe
 /// A checkpoint of a large, busy server takes minutes; only a hung one takes longer than this.
 const A_LONG_CHECKPOINT: Duration = Duration::from_secs(3600);
 
-/// The effect's name, for the log.
-fn name(effect: &Effect) -> &'static str {
+/// The effect's name, for the log and the events.
+pub fn name(effect: &Effect) -> &'static str {
     match effect {
         Effect::ClaimInitialize => "claim initialize",
         Effect::DropClaim => "drop the claim",

@@ -16,7 +16,7 @@ mod replaced;
 mod synchronous;
 
 pub use context::{Context, Kept, Note};
-pub use effects::{EffectError, Telling, carry_out, chain};
+pub use effects::{EffectError, Telling, carry_out, chain, name as effect_name};
 pub use election::refuse;
 pub use journal::{JournalFile, Notebook};
 pub use ports::Ports;

@@ -13,6 +13,7 @@ use crate::dcs::{Compare, Store, codec, keys, txns};
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Peer, Peers};
 use crate::postgres::Server;
+use crate::publish::{Event, EventKind};
 use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, Term, WalPosition};
 
 /// A promotion takes some 40 ms; three times that has to be left of the lease.
@@ -251,11 +252,34 @@ async fn give_up<P: Ports>(
     context: &Context<P>,
     position: Option<WalPosition>,
 ) -> Result<(), EffectError> {
+    let held = context.lease_sight.borrow().held.map(|held| held.term);
     match context.lease.release(position).await {
+        Ok(()) => {
+            told_given_up(context, "released", held, None);
+            Ok(())
+        }
         // Nothing is held: there is nothing to give up.
-        Ok(()) | Err(LeaseError::NotHeld) => Ok(()),
+        Err(LeaseError::NotHeld) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Notes that the lease was given up on purpose, so that nobody calls it lost.
+fn told_given_up<P: Ports>(
+    context: &Context<P>,
+    how: &'static str,
+    term: Option<Term>,
+    to: Option<&MemberName>,
+) {
+    context.kept.lease_told.set(None);
+    let mut event = Event::new(context.clock.wall_micros(), EventKind::Lease, how);
+    if let Some(term) = term {
+        event = event.fact("term", term.0);
+    }
+    if let Some(to) = to {
+        event = event.fact("to", to.as_str());
+    }
+    context.events.note(event);
 }
 
 /// Waits until the candidate has everything.
@@ -298,5 +322,8 @@ pub async fn offer<P: Ports>(
 ) -> Result<(), EffectError> {
     assert_covered(context)?;
     let position = end_of_log(context).await;
-    Ok(context.lease.offer(to, incarnation, position).await?)
+    let held = context.lease_sight.borrow().held.map(|held| held.term);
+    context.lease.offer(to.clone(), incarnation, position).await?;
+    told_given_up(context, "offered", held, Some(&to));
+    Ok(())
 }

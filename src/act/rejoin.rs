@@ -7,6 +7,7 @@ use super::effects::{EffectError, chain};
 use super::ports::Ports;
 use crate::cluster::{Loss, Upstream};
 use crate::postgres::{Server, ServerError};
+use crate::publish::{Event, EventKind};
 use crate::values::{Clock, WalPosition};
 
 /// Streams from another upstream; a vote is worth nothing from then on.
@@ -62,6 +63,14 @@ pub async fn record_loss<P: Ports>(context: &Context<P>, loss: Loss) -> Result<(
         step = loss.step.as_str(),
         "this node gives up log that the cluster does not have"
     );
+    let event = Event::new(loss.at_micros, EventKind::Loss, "given up")
+        .fact("timeline", loss.timeline.0)
+        .fact("from", loss.from.map(|from| from.to_string()))
+        .fact("to", loss.to.to_string())
+        .fact("bytes", loss.bytes())
+        .fact("exact", loss.is_exact)
+        .fact("step", loss.step.as_str());
+    context.events.note(event);
     Ok(())
 }
 

@@ -7,9 +7,11 @@ mod memory;
 mod probes;
 mod report;
 mod slot_watch;
+mod telling;
 mod work;
 
 pub use assemble::{Assembly, Node, Tasks, assemble, first_effective, settings};
+pub use telling::fence_event;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{Decision, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::{Activity, DecisionEvent, Events, Metrics, Published};
+use crate::publish::{Activity, Events, Metrics, Published};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 use work::{Running, finished};
@@ -59,6 +61,7 @@ pub struct Agent<P: Ports> {
     appointment: Option<Monotonic>,
     position_asked: Vec<oneshot::Sender<()>>,
     slot_watch: slot_watch::SlotWatch,
+    told: telling::Told,
     side_work_failed: String,
     failsafe_asked: Vec<failsafe::Asked>,
     failsafe_told: Option<(Monotonic, MemberName, Result<(), NotAccepted>)>,
@@ -109,6 +112,7 @@ impl<P: Ports> Agent<P> {
             appointment: None,
             position_asked: Vec::new(),
             slot_watch: slot_watch::SlotWatch::default(),
+            told: telling::Told::default(),
             side_work_failed: String::new(),
             failsafe_asked: Vec::new(),
             failsafe_told: None,
@@ -229,6 +233,7 @@ impl<P: Ports> Agent<P> {
     async fn turn(&mut self) {
         let started = self.now();
         self.inlets.pulse.beat(started);
+        self.tell_of_the_lease();
         self.apply_config().await;
         let within = self.lease_times().one_try.min(Duration::from_secs(1));
         self.look = Arc::new(self.inlets.context.server.look(within).await);
@@ -236,6 +241,7 @@ impl<P: Ports> Agent<P> {
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
         self.tell_of_the_fence();
+        self.tell_of_the_server();
         self.take_notes();
         let mut view = self.view();
         self.answer_failsafe(&mut view);
@@ -243,7 +249,7 @@ impl<P: Ports> Agent<P> {
         let decided_at = self.now();
         let decision = decide(&view);
         self.inlets.metrics.turn("decide", self.now().since(decided_at));
-        self.adopt(&decision, view.now);
+        self.adopt(&decision, &view);
         self.begin(decision);
         self.slot_watch.look(&view.server, view.settings.slots_may_keep);
         if self.upgrades && self.job.is_none() && self.ended.is_none() {
@@ -290,6 +296,7 @@ impl<P: Ports> Agent<P> {
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");
                     self.inlets.metrics.promotion(self.activity.reason.label);
+                    self.tell_of_the_promotion(timeline);
                 }
             }
         }
@@ -335,7 +342,8 @@ impl<P: Ports> Agent<P> {
     }
 
     /// Notes and tells a change of decision.
-    fn adopt(&mut self, decision: &Decision, now: Monotonic) {
+    fn adopt(&mut self, decision: &Decision, view: &View) {
+        let now = view.now;
         let ttl = self.lease_times().ttl;
         let held_until = match self.context_seat(now) {
             Seat::Held { changed_at } => Some(changed_at + ttl),
@@ -352,8 +360,7 @@ impl<P: Ports> Agent<P> {
         info!(decision = %decision.reason, "decided");
         self.inlets.metrics.decision(decision.reason.label);
         let since_micros = self.inlets.context.clock.wall_micros();
-        let reason = decision.reason.clone();
-        self.inlets.events.decision(DecisionEvent { at_micros: since_micros, reason });
+        self.tell_of_the_decision(decision, view, since_micros);
         self.activity = Activity { reason: decision.reason.clone(), since: now, since_micros };
     }
 

@@ -8,9 +8,9 @@ use crate::act::{Ports, Wanted};
 use crate::cluster::{
     ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State, UNFIT,
 };
-use crate::decide::{JobKind, Reason, Seat, View, not_receiving, unfit, verdict};
+use crate::decide::{JobKind, Seat, View, not_receiving, unfit, verdict};
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::{DecisionEvent, FenceSeen, Status};
+use crate::publish::{FenceSeen, Status};
 use crate::values::{Clock, Lsn, Monotonic, Strength, SystemId, WalPosition};
 
 /// The version of Patroni whose outside this agent has; members compare it.
@@ -88,7 +88,7 @@ impl<P: Ports> Agent<P> {
     }
 
     /// One that nobody but the agent itself fences shows as such until its next start.
-    fn fence_seen(&self) -> FenceSeen {
+    pub(super) fn fence_seen(&self) -> FenceSeen {
         let fence = self.inlets.context.exposure.fence();
         if !fence.is_alive() || !self.inlets.context.server.is_guarded() {
             let remarks = if fence.is_alive() {
@@ -99,17 +99,6 @@ impl<P: Ports> Agent<P> {
             return FenceSeen { strength: Strength::None, remarks: remarks.to_owned() };
         }
         FenceSeen { strength: fence.strength(), remarks: fence.remarks() }
-    }
-
-    /// Tells what the guardian did at a deadline.
-    pub(super) fn tell_of_the_fence(&mut self) {
-        let Some(text) = self.inlets.context.exposure.fence().take_report() else { return };
-        tracing::warn!("the guardian fenced the server: {text}");
-        let label = "the guardian fenced the server";
-        let at_micros = self.inlets.context.clock.wall_micros();
-        let reason = Reason::with(label, text);
-        self.inlets.metrics.fenced();
-        self.inlets.events.decision(DecisionEvent { at_micros, reason });
     }
 
     fn store_seen(&self) -> (i64, Option<(Arc<crate::cluster::Cluster>, Monotonic)>) {

@@ -1,20 +1,34 @@
 //! `/metrics`: Patroni's metrics in Patroni's order, then ours. Also the document that lists them.
 
 mod probes;
+mod server;
 
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
 use crate::config::SynchronousMode;
-use crate::publish::{Family, Kind, Metrics, OURS, Status, catalogue};
+use crate::publish::{
+    Events, Family, Kind, Metrics, OURS, SERVERS, ServerStatistics, Status, catalogue,
+};
 use crate::values::{Lsn, Monotonic, Term};
 
 use super::patroni_metrics::{METRICS, STATES};
 use super::shown::Shown;
 use super::wire::{OWN_VERSION, job_text};
 
+/// What is shown besides the status.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// What was counted.
+    pub metrics: Metrics,
+    /// What happened.
+    pub events: Events,
+    /// What the server tells of itself.
+    pub server: ServerStatistics,
+}
+
 /// The whole text.
-pub fn render(status: &Status, now: Monotonic, metrics: &Metrics) -> String {
+pub fn render(status: &Status, now: Monotonic, counted: &Counted) -> String {
     let mut text = Exposition {
         text: String::with_capacity(16 * 1024),
         owner: format!(
@@ -31,8 +45,10 @@ pub fn render(status: &Status, now: Monotonic, metrics: &Metrics) -> String {
         }
     }
     ours(&mut text, &shown);
+    text.single(&catalogue::EVENTS_UNWRITTEN, &[], counted.events.unwritten());
+    server::render(&mut text, &counted.server, now);
     let owner = [("scope", status.scope.as_str()), ("name", status.name.as_str())];
-    text.text.push_str(&metrics.render(&owner));
+    text.text.push_str(&counted.metrics.render(&owner));
     text.text
 }
 
@@ -82,6 +98,11 @@ fn slots(shown: &Shown, text: &mut Exposition) {
     text.head(&catalogue::SLOT_KEEPS, None);
     for slot in slots {
         text.sample(catalogue::SLOT_KEEPS.name, &[("slot", slot.name.as_str())], &slot.keeps(end));
+    }
+    text.head(&catalogue::SLOT_ACTIVE, None);
+    for slot in slots {
+        let active = u8::from(slot.is_active);
+        text.sample(catalogue::SLOT_ACTIVE.name, &[("slot", slot.name.as_str())], &active);
     }
     text.head(&catalogue::SLOT_AT_RISK, None);
     for slot in slots {
@@ -154,6 +175,16 @@ pub fn metrics_document() -> String {
     text.push_str("; -1 when the server should run and does not answer.\n\n");
     text.push_str("## Ours\n\n| name | type | labels | meaning |\n|---|---|---|---|\n");
     for family in OURS {
+        row(&mut text, family, true);
+    }
+    text.push_str(
+        "\n## The server's\n\n\
+         Asked for each `pgbaton.statistics_interval` (10 s by default; 0 turns it off) on a connection of\n\
+         its own, and left out when the last answer is older than two intervals and a second. The counters\n\
+         are the server's own: they begin anew when its statistics are reset.\n\n\
+         | name | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for family in SERVERS {
         row(&mut text, family, true);
     }
     text

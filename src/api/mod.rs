@@ -10,6 +10,7 @@ mod client;
 mod config_writes;
 mod desk;
 mod documents;
+mod events;
 mod exposition;
 mod failsafe;
 mod handover;
@@ -40,12 +41,15 @@ pub use auth::Access;
 pub use client::{RestAnswer, RestCall, RestError, call, endpoint};
 pub use desk::{StoreClerk, StoreDesk, store_desk};
 pub use documents::cluster_document;
+pub use events::moment_micros;
 pub use exposition::metrics_document;
 pub use peers::HttpPeers;
 pub use router::router;
 pub use server::serve;
 
-use crate::publish::{Events, Metrics, Published, Status};
+use exposition::Counted;
+
+use crate::publish::{Events, Metrics, Published, ServerStatistics, Status};
 use crate::values::{Clock, Monotonic};
 use crate::wake::Calls;
 
@@ -67,6 +71,8 @@ pub struct ApiParts {
     pub metrics: Metrics,
     /// What happened lately.
     pub events: Events,
+    /// What the server tells of itself.
+    pub server: ServerStatistics,
     /// Who may change something.
     pub access: Access,
 }
@@ -80,8 +86,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     calls: Calls,
     store: StoreDesk,
-    metrics: Metrics,
-    events: Events,
+    counted: Counted,
     access: ArcSwap<Access>,
     rendered: ArcSwapOption<Rendered>,
 }
@@ -97,9 +102,10 @@ struct Rendered {
 impl ApiState {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { published, clock, calls, store, metrics, events, access } = parts;
+        let ApiParts { published, clock, calls, store, metrics, events, server, access } = parts;
+        let counted = Counted { metrics, events, server };
         let (access, rendered) = (ArcSwap::from_pointee(access), ArcSwapOption::empty());
-        let inner = Inner { published, clock, calls, store, metrics, events, access, rendered };
+        let inner = Inner { published, clock, calls, store, counted, access, rendered };
         Self(Arc::new(inner))
     }
 

@@ -23,8 +23,8 @@ impl Query {
         Self(pairs)
     }
 
-    /// Of a repeated key the first value counts.
-    fn first(&self, key: &str) -> Option<&str> {
+    /// The value of a key; of a repeated one the first.
+    pub fn first(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
     }
 

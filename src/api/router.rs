@@ -10,8 +10,8 @@ use super::preflight::Action;
 use super::query::Query;
 use super::reply::{self, Refused, Reply};
 use super::{
-    ApiState, config_writes, documents, exposition, failsafe, handover, position, probes, promise,
-    wire,
+    ApiState, config_writes, documents, events, exposition, failsafe, handover, position, probes,
+    promise, wire,
 };
 use crate::publish::Status;
 use crate::wake::Call;
@@ -167,8 +167,8 @@ fn show(api: &ApiState, document: Document, uri: &Uri) -> Reply {
         Document::Status => reply::document(StatusCode::OK, &wire::status_document(&status, now)),
         Document::Liveness => reply::bare(code(probes::is_alive(&status, now))),
         Document::Readiness => reply::bare(code(probes::is_ready(&status, now, &Query::of(uri)))),
-        Document::Metrics => reply::metrics(exposition::render(&status, now, &api.0.metrics)),
-        Document::Events => reply::document(StatusCode::OK, &wire::events_document(&api.0.events)),
+        Document::Metrics => reply::metrics(exposition::render(&status, now, &api.0.counted)),
+        Document::Events => events::show(api, &status, uri).unwrap_or_else(Refused::reply),
         Document::Cluster if status.cluster_in_sight(now).is_none() => {
             let why = "the store has not answered for longer than ttl: the cluster is not in sight";
             Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).reply()

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use crate::cluster::{COMPATIBLE_VERSION, Downstream, Loss, StandbyFacts};
 use crate::config::SynchronousMode;
 use crate::decide::JobKind;
-use crate::publish::{Events, Status};
+use crate::publish::Status;
 use crate::values::Monotonic;
 
 use super::shown::Shown;
-use super::time::{timestamp_text, unix_seconds};
+use super::time::timestamp_text;
 
 /// The version of this program.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -191,27 +191,4 @@ pub fn job_text(kind: JobKind) -> &'static str {
         JobKind::Vote => "vote",
         JobKind::Other => "other",
     }
-}
-
-/// The latest events: `GET /pgbaton/events`.
-pub fn events_document(events: &Events) -> Value {
-    let decisions = events.decisions().into_iter().map(|event| {
-        json!({
-            "at": unix_seconds(event.at_micros),
-            "reason": event.reason.label,
-            "detail": event.reason.detail,
-        })
-    });
-    let steps = events.steps().into_iter().map(|event| {
-        let mut step = json!({
-            "at": unix_seconds(event.at_micros),
-            "step": event.step,
-            "seconds": event.took.as_secs_f64(),
-        });
-        if let Some(error) = event.error {
-            step["error"] = error.into();
-        }
-        step
-    });
-    json!({"decisions": decisions.collect::<Value>(), "steps": steps.collect::<Value>()})
 }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::listen::Listen;
 use super::node::{
     Bootstrap, Credentials, CtlConfig, DivergedData, LogConfig, LogLevel, NodeConfig, OwnConfig,
-    RestApi, Source,
+    RestApi, STATISTICS_INTERVAL_DEFAULT, Source,
 };
 use super::postgresql::{Account, Authentication, PostgresqlConfig, SharedSettings};
 use super::scalar_rules::{Unit, guc_text, parse_command, parse_int};
@@ -44,6 +45,9 @@ fn own(root: &Node) -> OwnConfig {
     let diverged_data = text(root, "pgbaton.diverged_data").and_then(|one| DivergedData::of(&one));
     let keep_aside = root.at("pgbaton.keep_aside").map(Node::to_json);
     let keep_aside = keep_aside.and_then(|one| parse_int(&one, Unit::None));
+    let statistics_interval = root.at("pgbaton.statistics_interval").map(Node::to_json);
+    let statistics_interval = statistics_interval.and_then(|one| parse_int(&one, Unit::Seconds));
+    let statistics_interval = statistics_interval.and_then(|one| one.try_into().ok());
     OwnConfig {
         state_dir: path(root, "pgbaton.state_dir"),
         fence: text(root, "pgbaton.fence")
@@ -51,6 +55,8 @@ fn own(root: &Node) -> OwnConfig {
             .unwrap_or_default(),
         diverged_data: diverged_data.unwrap_or_default(),
         keep_aside: keep_aside.and_then(|one| one.try_into().ok()),
+        statistics_interval: statistics_interval
+            .map_or(STATISTICS_INTERVAL_DEFAULT, Duration::from_secs),
     }
 }
 

@@ -261,3 +261,18 @@ proptest! {
         prop_assert_eq!(loaded.config.is_none(), loaded.findings.iter().any(Finding::is_error));
     }
 }
+
+#[test]
+fn how_often_the_server_is_asked_for_its_statistics() {
+    let interval = |line: &str| {
+        let node = good(load_text(format!("{NODE}{line}").as_bytes(), &[]));
+        node.pgbaton.statistics_interval.as_secs()
+    };
+    assert_eq!(interval(""), 10);
+    assert_eq!(interval("pgbaton: {statistics_interval: 0}"), 0);
+    assert_eq!(interval("pgbaton: {statistics_interval: 1min}"), 60);
+    let refused =
+        load_text(format!("{NODE}pgbaton: {{statistics_interval: often}}").as_bytes(), &[]);
+    let said: Vec<_> = refused.findings.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|one| one.contains("pgbaton.statistics_interval")), "{said:?}");
+}

@@ -40,7 +40,7 @@ pub use host::{check_host, check_ports};
 pub use load::{Loaded, ToolConfig, environment, load, load_tool, merged};
 pub use node::{
     Bootstrap, Credentials, CtlConfig, DivergedData, EtcdConfig, KEEP_ASIDE_DEFAULT, LogConfig,
-    LogLevel, NodeConfig, OwnConfig, RestApi, Source, key_prefix,
+    LogLevel, NodeConfig, OwnConfig, RestApi, STATISTICS_INTERVAL_DEFAULT, Source, key_prefix,
 };
 pub use patch::{SetPathError, merge_patch, parse_yaml, set_path};
 pub use postgresql::{

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -213,7 +214,7 @@ pub struct CtlConfig {
 }
 
 /// The `pgbaton` section.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OwnConfig {
     /// Where the agent's own small files live; see [`NodeConfig::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
@@ -223,7 +224,24 @@ pub struct OwnConfig {
     pub diverged_data: DivergedData,
     /// How many old data directories are kept aside; `None` means [`KEEP_ASIDE_DEFAULT`].
     pub keep_aside: Option<u32>,
+    /// How often the server is asked for its statistics; zero for never.
+    pub statistics_interval: Duration,
 }
+
+impl Default for OwnConfig {
+    fn default() -> Self {
+        Self {
+            state_dir: None,
+            fence: FenceChoice::default(),
+            diverged_data: DivergedData::default(),
+            keep_aside: None,
+            statistics_interval: STATISTICS_INTERVAL_DEFAULT,
+        }
+    }
+}
+
+/// How often the server is asked for its statistics where nothing is said.
+pub const STATISTICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 
 /// How many old data directories are kept aside where nothing is said.
 pub const KEEP_ASIDE_DEFAULT: u32 = 1;

@@ -27,6 +27,7 @@ pub(super) fn help() -> String {
 Examples:
   pgbaton ctl -c node.yml list
   pgbaton ctl -c node.yml switchover --candidate pg-b
+  pgbaton ctl -c node.yml events --since 15m
   pgbaton ctl -d etcd3://10.0.0.9:2379 list shop
 
 While etcd cannot be reached, a command says so and tries again every 5 seconds.

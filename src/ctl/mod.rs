@@ -7,6 +7,7 @@ mod dcs_url;
 mod dsn;
 mod edit_config;
 mod editor;
+mod events;
 mod failover;
 mod handover;
 mod history;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+pub use events::{MemberEvent, render as render_events};
 pub use history::render as render_history;
 pub use list::{ListOptions, render};
 pub use output::Format;
@@ -79,6 +81,8 @@ pub enum CtlCommand {
     Failover(failover::FailoverArgs),
     /// The timelines that ended, and who began the next.
     History(history::HistoryArgs),
+    /// What the members decided and did, and why, on one time line.
+    Events(events::EventsArgs),
     /// Print the configuration that the whole cluster shares.
     ShowConfig(show_config::ShowConfigArgs),
     /// Change the configuration that the whole cluster shares.
@@ -141,6 +145,7 @@ async fn dispatch(args: CtlArgs) -> anyhow::Result<()> {
         CtlCommand::Switchover(args) => switchover::run(&open()?, args).await,
         CtlCommand::Failover(args) => failover::run(&open()?, args).await,
         CtlCommand::History(args) => history::run(&open()?, args).await,
+        CtlCommand::Events(args) => events::run(&open()?, args).await,
         CtlCommand::ShowConfig(args) => show_config::run(&open()?, args).await,
         CtlCommand::EditConfig(args) => edit_config::run(&open()?, args).await,
         CtlCommand::Reload(args) => reload::run(&open()?, args).await,

@@ -5,13 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracing::{error, info, warn};
 
-use crate::act::lease::Fence;
+use crate::act::lease::{Fence, FenceReport};
 use crate::agent::first_effective;
 use crate::config::NodeConfig;
 use crate::decide::HeldLease;
-use crate::fence::{Attached, Coming, Deposit, Enforced, Guardian, GuardianNews, Left, Setup};
+use crate::fence::{
+    Attached, BoottimeClock, Coming, Deposit, Enforced, Guardian, GuardianNews, Left, Setup,
+};
 use crate::postgres::LocalServer;
-use crate::values::{FenceChoice, Incarnation, LeaseDeadline, Strength};
+use crate::values::{Clock as _, FenceChoice, Incarnation, LeaseDeadline, Strength};
 
 impl Fence for Guardian {
     fn arm(&self, until: LeaseDeadline) {
@@ -39,8 +41,8 @@ impl Fence for Guardian {
         Guardian::remarks(self)
     }
 
-    fn take_report(&self) -> Option<String> {
-        Guardian::take_report(self).map(|done| in_words(&done))
+    fn take_report(&self) -> Option<FenceReport> {
+        Guardian::take_report(self).map(|done| reported(&done))
     }
 }
 
@@ -50,6 +52,8 @@ pub struct Guarded {
     pub guardian: Guardian,
     /// The lease that an earlier agent left.
     pub left: Option<Left>,
+    /// What it did while no agent was there.
+    pub report: Option<FenceReport>,
 }
 
 /// Finds the guardian or starts one, and puts the server in its hands.
@@ -80,15 +84,16 @@ pub fn attach(config: &NodeConfig, server: &LocalServer) -> Result<Guarded> {
     if matches!(choice, FenceChoice::Named(named) if named != strength) {
         warn!(%strength, asked_for = choice.as_str(), "another fence counts from the next start on");
     }
-    if let Some(done) = report {
-        warn!("the guardian fenced the server while no agent ran: {}", in_words(&done));
+    let report = report.map(|done| reported(&done));
+    if let Some(done) = &report {
+        warn!("the guardian fenced the server while no agent ran: {}", done.text);
     }
     if let Some(left) = left {
         let incarnation = left.deposit.incarnation.to_string();
         info!(term = %left.deposit.term, incarnation, "an earlier agent left the server open");
     }
     server.guard(guardian.clone(), logs).context("the guardian")?;
-    Ok(Guarded { guardian, left })
+    Ok(Guarded { guardian, left, report })
 }
 
 fn tell(news: GuardianNews) {
@@ -102,6 +107,19 @@ fn tell(news: GuardianNews) {
         GuardianNews::CannotStart(why) => {
             error!(why, "no guardian can be started: this node does not lead");
         }
+    }
+}
+
+fn reported(done: &Enforced) -> FenceReport {
+    let deadline = done.deadline.moment();
+    FenceReport {
+        text: in_words(done),
+        ago: BoottimeClock.now().since(done.began_at),
+        soft_before: done.soft_at.map(|at| deadline.since(at)),
+        processes: done.processes,
+        began_after: done.began_at.since(deadline),
+        fenced_after: done.fenced_at.since(deadline),
+        all_gone: done.all_gone,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The agent as a process: configuration, log, ports, threads, signals.
 
 mod advice;
+mod event_ring;
 mod guardian;
 mod journal;
 mod log_file;
@@ -8,6 +9,7 @@ mod logging;
 mod notify;
 mod ports;
 mod signals;
+mod statistics;
 mod upgrade;
 
 use std::collections::BTreeMap;
@@ -22,13 +24,13 @@ use tracing::{info, warn};
 
 use crate::act::failsafe::Asker;
 use crate::act::lease::Keeper;
-use crate::agent::{Agent, Ended, Node, Tasks, assemble};
+use crate::agent::{Agent, Ended, Node, Tasks, assemble, fence_event};
 use crate::api::{self, Access, ApiParts, ApiState, RestCall};
 use crate::cluster::Cluster;
 use crate::config::{self, Finding, NodeConfig, Severity};
 use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
 use crate::fence::{BoottimeClock, Guardian};
-use crate::publish::{Events, Metrics};
+use crate::publish::{Event, EventKind, Events, Metrics, ServerStatistics};
 use crate::values::Clock;
 use crate::wake::Calls;
 use logging::Log;
@@ -77,13 +79,21 @@ fn run_logged(
     let listener = find_listener(&runtime, &environment, &config)?;
     listener.set_nonblocking(true)?;
     let kept_open = listener.try_clone()?;
-    let (metrics, events) = (Metrics::default(), Events::default());
+    let metrics = Metrics::default();
+    let (events, ring) = event_ring::open(&config.state_dir());
+    tell_of_the_start(&events, &environment);
     let listening = Arc::new(OnceLock::new());
-    let reload = reloader(path, env, Arc::clone(&listening), log);
+    let server_statistics = ServerStatistics::every(config.pgbaton.statistics_interval);
+    let reloaded = Reloaded { api: Arc::clone(&listening), statistics: server_statistics.clone() };
+    let reload = reloader(path, env, reloaded, log);
+    let reader = environment.statistics();
     let (store, names) = (environment.store.clone(), environment.store.clone());
-    let parts = environment.into_assembly(&config, reload, metrics.clone(), events.clone());
+    let (own_events, parting) = (events.clone(), events.clone());
+    let parts = environment.into_assembly(&config, reload, metrics.clone(), own_events);
     let Node { agent, tasks, published, calls } = assemble::<RealPorts>(parts);
     let Tasks { keeper, mirror, asker, publisher, health } = tasks;
+    let shown = server_statistics.clone();
+    let _statistics = forever("statistics", move || statistics::ask_for_ever(reader, shown))?;
     let _keeper = forever("lease", move || Keeper::run(keeper))?;
     let _asker = forever("failsafe", move || Asker::run(asker))?;
     let (access, warnings) = Access::of(&config.restapi);
@@ -98,10 +108,32 @@ fn run_logged(
         store: desk,
         metrics,
         events,
+        server: server_statistics.clone(),
         access,
     });
     let _ = listening.set(api.clone());
-    let _api = on_a_thread("api", move || {
+    let _api = answer(listener, api, clerk, store)?;
+    let local = tokio::task::LocalSet::new();
+    local.spawn_local(async move { mirror.run().await });
+    local.spawn_local(async move { publisher.run().await });
+    local.spawn_local(async move { health.run().await });
+    local.spawn_local(advice::warn_about(names.clone(), published));
+    local.spawn_local(look_up_names(names));
+    let ended = local.block_on(&runtime, turn(agent, calls))?;
+    let parted = part(ended.clone(), &guardian, kept_open);
+    tell_of_the_end(&parting, &ended);
+    ring.finish();
+    parted
+}
+
+/// The API, on a thread of its own.
+fn answer(
+    listener: std::net::TcpListener,
+    api: ApiState,
+    clerk: api::StoreClerk,
+    store: EtcdStore,
+) -> Result<std::thread::JoinHandle<()>> {
+    on_a_thread("api", move || {
         one_thread()?.block_on(async {
             let listener = TcpListener::from_std(listener)?;
             tokio::select! {
@@ -110,19 +142,34 @@ fn run_logged(
             }
             Ok(())
         })
-    })?;
-    let local = tokio::task::LocalSet::new();
-    local.spawn_local(async move { mirror.run().await });
-    local.spawn_local(async move { publisher.run().await });
-    local.spawn_local(async move { health.run().await });
-    local.spawn_local(advice::warn_about(names.clone(), published));
-    local.spawn_local(async move {
-        loop {
-            names.remember_addresses().await;
-            tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
-        }
-    });
-    part(local.block_on(&runtime, turn(agent, calls))?, &guardian, kept_open)
+    })
+}
+
+async fn look_up_names(store: EtcdStore) {
+    loop {
+        store.remember_addresses().await;
+        tokio::time::sleep(LOOK_UP_NAMES_EVERY).await;
+    }
+}
+
+/// What began, and what the guardian did while nobody was there.
+fn tell_of_the_start(events: &Events, environment: &Environment) {
+    let now = BoottimeClock.wall_micros();
+    if let Some(done) = environment.found_report() {
+        events.note(fence_event(done, now));
+    }
+    let started = Event::new(now, EventKind::Agent, "started");
+    let started = started.fact("version", env!("CARGO_PKG_VERSION"));
+    events.note(started.fact("incarnation", environment.incarnation().to_string()));
+}
+
+fn tell_of_the_end(events: &Events, ended: &Ended) {
+    let (what, why) = match ended {
+        Ended::AsTold => ("stopped", ""),
+        Ended::ForUpgrade => ("upgraded", ""),
+        Ended::WithError(why) => ("stopped", why.as_str()),
+    };
+    events.note(Event::new(BoottimeClock.wall_micros(), EventKind::Agent, what).detail(why));
 }
 
 /// Leaves the server as it should be left.
@@ -203,10 +250,16 @@ pub fn read_config(
     }
 }
 
+/// What outside of the loop follows the files.
+struct Reloaded {
+    api: Arc<OnceLock<ApiState>>,
+    statistics: ServerStatistics,
+}
+
 fn reloader(
     path: Option<PathBuf>,
     env: BTreeMap<String, String>,
-    listening: Arc<OnceLock<ApiState>>,
+    reloaded: Reloaded,
     log: Log,
 ) -> Box<dyn Fn() -> Option<Arc<NodeConfig>>> {
     Box::new(move || {
@@ -216,9 +269,10 @@ fn reloader(
                 if let Err(error) = log.change(&config.log) {
                     warn!(error = format!("{error:#}"), "the log stays as it was");
                 }
-                if let Some(api) = listening.get() {
+                if let Some(api) = reloaded.api.get() {
                     api.set_access(Access::of(&config.restapi).0);
                 }
+                reloaded.statistics.set_interval(config.pgbaton.statistics_interval);
                 Some(Arc::new(config))
             }
             Err(error) => {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use super::guardian::{self, Guarded};
 use super::journal::DiskJournal;
 use crate::act::Ports;
+use crate::act::lease::FenceReport;
 use crate::agent::{Assembly, first_effective};
 use crate::api::HttpPeers;
 use crate::config::NodeConfig;
@@ -14,7 +15,7 @@ use crate::ctl::etcd_options;
 use crate::dcs::EtcdStore;
 use crate::decide::Journal;
 use crate::fence::{BoottimeClock, Guardian};
-use crate::postgres::{LocalProbes, LocalServer};
+use crate::postgres::{LocalProbes, LocalServer, StatisticsReader};
 use crate::publish::{Events, Metrics};
 use crate::values::Incarnation;
 
@@ -37,6 +38,7 @@ pub struct Environment {
     pub store: EtcdStore,
     server: LocalServer,
     guarded: Guarded,
+    incarnation: Incarnation,
     probes: LocalProbes,
     peers: HttpPeers,
     journal: (DiskJournal, Journal),
@@ -62,12 +64,31 @@ impl Environment {
         let probes = server.probes().context("the probes")?;
         let guarded = guardian::attach(config, &server)?;
         let peers = HttpPeers::of(config);
-        Ok(Self { store, server, guarded, probes, peers, journal })
+        let incarnation = guarded.left.map_or_else(
+            || Incarnation(rand::random::<u64>().max(1)),
+            |left| left.deposit.incarnation,
+        );
+        Ok(Self { store, server, guarded, incarnation, probes, peers, journal })
     }
 
     /// The guardian of the server.
     pub fn guardian(&self) -> Guardian {
         self.guarded.guardian.clone()
+    }
+
+    /// This start of the agent; or the one before, whose lease it takes up.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Asks the server for its statistics.
+    pub fn statistics(&self) -> StatisticsReader {
+        self.server.statistics()
+    }
+
+    /// What the guardian did while no agent was there.
+    pub fn found_report(&self) -> Option<&FenceReport> {
+        self.guarded.report.as_ref()
     }
 
     /// The parts of the agent.
@@ -82,10 +103,7 @@ impl Environment {
         Assembly {
             config: Arc::clone(config),
             reload,
-            incarnation: self.guarded.left.map_or_else(
-                || Incarnation(rand::random::<u64>().max(1)),
-                |left| left.deposit.incarnation,
-            ),
+            incarnation: self.incarnation,
             left_until: self.guarded.left.map(|left| left.deadline),
             journal,
             nonces: Box::new(rand::random),

@@ -27,6 +27,7 @@ mod server_log;
 mod slots;
 mod spawner;
 mod standby;
+mod statistics;
 mod synchronous;
 mod upstream_log;
 mod ward;
@@ -42,3 +43,7 @@ pub use port::{
 pub use probes::LocalProbes;
 pub use probing::{Glimpse, Probed, Probes, Told};
 pub use server::LocalServer;
+pub use statistics::{
+    Checkpoints, DatabaseCounts, ProcessTimes, ServerCounts, StandbyLag, Statistics,
+    StatisticsError, StatisticsReader,
+};

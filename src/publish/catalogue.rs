@@ -36,7 +36,7 @@ pub struct Family {
     pub help: &'static str,
 }
 
-const fn family(
+pub(super) const fn family(
     name: &'static str,
     kind: Kind,
     labels: &'static [&'static str],
@@ -152,6 +152,13 @@ pub const SLOT_KEEPS: Family = family(
     &["slot"],
     "How much log each replication slot of this node's server keeps.",
 );
+/// Which slots are in use.
+pub const SLOT_ACTIVE: Family = family(
+    "pgbaton_slot_active",
+    Kind::Gauge,
+    &["slot"],
+    "1 for each replication slot of this node's server that somebody streams from, else 0.",
+);
 /// Which slots are of no use any more.
 pub const SLOT_AT_RISK: Family = family(
     "pgbaton_slot_wal_at_risk",
@@ -210,6 +217,13 @@ pub const LOG_VOLUME_FREE: Family = family(
     &[],
     "What is free on the log's volume, as the disk probe told last; without a sample before that.",
 );
+/// Events that are in memory only.
+pub const EVENTS_UNWRITTEN: Family = family(
+    "pgbaton_events_unwritten_total",
+    Kind::Counter,
+    &[],
+    "Events that did not get to this node's disk: it stalls, is full, or cannot be written.",
+);
 /// Who enforces the deadline.
 pub const FENCE: Family = family(
     "pgbaton_fence_info",
@@ -246,6 +260,7 @@ pub const OURS: &[Family] = &[
     COPIED,
     GIVEN_UP,
     SLOT_KEEPS,
+    SLOT_ACTIVE,
     SLOT_AT_RISK,
     STALLED,
     UNFIT,
@@ -254,6 +269,7 @@ pub const OURS: &[Family] = &[
     PROBE_SILENT,
     PROBE_FAILURES,
     LOG_VOLUME_FREE,
+    EVENTS_UNWRITTEN,
     TURN,
     WAKES,
     DECISIONS,
@@ -267,10 +283,15 @@ pub const OURS: &[Family] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::SERVERS;
+
+    fn all() -> impl Iterator<Item = &'static Family> {
+        OURS.iter().chain(SERVERS)
+    }
 
     #[test]
     fn names_follow_prometheus_habits() {
-        for family in OURS {
+        for family in all() {
             assert!(family.name.starts_with("pgbaton_"), "{}", family.name);
             let is_counter = family.kind == Kind::Counter;
             assert_eq!(family.name.ends_with("_total"), is_counter, "{}", family.name);
@@ -280,9 +301,9 @@ mod tests {
 
     #[test]
     fn no_name_is_declared_twice() {
-        let mut names: Vec<_> = OURS.iter().map(|family| family.name).collect();
+        let mut names: Vec<_> = all().map(|family| family.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), OURS.len());
+        assert_eq!(names.len(), all().count());
     }
 }

@@ -8,6 +8,7 @@ mod found;
 mod made;
 mod moved;
 mod rejoined;
+mod statistics;
 mod synchronous;
 
 use pgbaton::postgres::State;

@@ -10,9 +10,11 @@ use pgbaton::cluster::{
     SyncState, Versioned,
 };
 use pgbaton::config::SynchronousMode;
-use pgbaton::decide::{JobKind, Reason};
-use pgbaton::postgres::CopyProgress;
-use pgbaton::publish::{DecisionEvent, Status, StepEvent};
+use pgbaton::decide::JobKind;
+use pgbaton::postgres::{
+    Checkpoints, CopyProgress, DatabaseCounts, ProcessTimes, ServerCounts, StandbyLag, Statistics,
+};
+use pgbaton::publish::{Event, EventKind, Status, TakenStatistics};
 use pgbaton::values::{Lsn, Revision, Timeline};
 use pgbaton::wake::Wake;
 use serde_json::{Map, Value, json};
@@ -244,6 +246,70 @@ async fn what_is_counted_is_in_the_metrics() {
     }
 }
 
+#[tokio::test]
+async fn what_the_server_told_is_shown_until_it_is_old() {
+    let api = Api::of(primary()).await;
+    assert!(api.ask("GET", "/metrics", None).await.body.contains("\npgbaton_pg_up{"));
+    let (asked_at, took) = (NOW, Duration::from_millis(3));
+    api.statistics.put(TakenStatistics { statistics: told(), asked_at, took });
+    api.clock.turn_to(Duration::from_secs(4));
+    let text = api.ask("GET", "/metrics", None).await.body;
+    let from = text.find("# HELP pgbaton_pg_up").expect("they are there");
+    let to = text.find("# HELP pgbaton_guardian_kills").expect("what is counted follows");
+    check_golden("metrics_server.txt", text[from..to].trim_end());
+    api.clock.turn_to(Duration::from_secs(22));
+    let text = api.ask("GET", "/metrics", None).await.body;
+    assert!(text.contains("pgbaton_pg_up{scope=\"shop\",name=\"a\"} 0\n"), "{text}");
+    assert!(!text.contains("pgbaton_pg_connections"), "{text}");
+    api.statistics.set_interval(Duration::ZERO);
+    assert!(!api.ask("GET", "/metrics", None).await.body.contains("pgbaton_pg_"));
+}
+
+fn told() -> Statistics {
+    let counts = |pairs: &[(&str, u64)]| {
+        pairs.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
+    };
+    let standby = StandbyLag {
+        name: "b \"1\"".to_owned(),
+        state: "streaming".to_owned(),
+        sync_state: "async".to_owned(),
+        bytes: [Some(0), Some(0), Some(8192), None],
+        seconds: [0.001, 0.002, 0.25],
+    };
+    let (commits, rollbacks) = (1200, 7);
+    let (name, deadlocks, read) = ("postgres".to_owned(), 2, 64);
+    let database =
+        DatabaseCounts { name, commits, rollbacks, deadlocks, read, ..Default::default() };
+    Statistics {
+        server: ServerCounts {
+            wal_bytes: 90_000_000,
+            connections: counts(&[("active", 2), ("idle in transaction", 1)]),
+            connections_max: 100,
+            longest_transaction: Some(12.5),
+            locks: counts(&[("AccessShareLock", 3)]),
+            locks_waiting: 1,
+            wal_files: 5,
+            wal_files_bytes: 83_886_080,
+            standbys: vec![standby],
+            replay_delay: None,
+        },
+        databases: vec![database],
+        checkpoints: Checkpoints {
+            timed: 10,
+            requested: 3,
+            write_millis: 27_500.0,
+            sync_millis: 120.0,
+            buffers: 4000,
+        },
+        sizes: counts(&[("postgres", 7_500_000)]),
+        processes: ProcessTimes {
+            processes: 9,
+            user: Duration::from_millis(1500),
+            system: Duration::from_millis(700),
+        },
+    }
+}
+
 #[test]
 fn the_document_of_the_metrics_is_current() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md");
@@ -255,23 +321,45 @@ fn the_document_of_the_metrics_is_current() {
 }
 
 #[tokio::test]
-async fn the_latest_events_are_shown() {
+async fn the_events_are_shown_as_the_query_asks() {
     let api = Api::of(primary()).await;
-    let reason = Reason::with("follow", "b");
-    api.events.decision(DecisionEvent { at_micros: WALL_MICROS, reason });
-    api.events.step(StepEvent {
-        at_micros: WALL_MICROS,
-        step: "promote".into(),
-        took: Duration::from_millis(40),
-        error: Some("it did not".into()),
+    let decision = Event::new(WALL_MICROS, EventKind::Decision, "follow").detail("b");
+    let mut decision = decision.took(Duration::from_millis(1500)).fact("seat", "held");
+    decision.effects = vec!["follow".to_owned()];
+    api.events.note(decision);
+    let step = Event::new(WALL_MICROS + 1_000_000, EventKind::Step, "promote");
+    api.events.note(step.took(Duration::from_millis(40)).failed(Some("it did not".to_owned())));
+    let lease = Event::new(WALL_MICROS + 2_000_000, EventKind::Lease, "taken").fact("term", 7);
+    api.events.note(lease);
+    let follow = json!({
+        "seq": 1, "at": "2025-03-02T08:15:44.120000Z", "at_micros": WALL_MICROS,
+        "kind": "decision", "what": "follow", "detail": "b", "facts": {"seat": "held"},
+        "effects": ["follow"], "seconds": 1.5,
     });
-    let answer = api.ask("GET", "/pgbaton/events", None).await;
-    assert_eq!(answer.code, 200);
-    let document: Value = serde_json::from_str(&answer.body).expect("JSON");
-    let at = 1_740_903_344.12;
-    let expected = json!({
-        "decisions": [{"at": at, "reason": "follow", "detail": "b"}],
-        "steps": [{"at": at, "step": "promote", "seconds": 0.04, "error": "it did not"}],
+    let promote = json!({
+        "seq": 2, "at": "2025-03-02T08:15:45.120000Z", "at_micros": WALL_MICROS + 1_000_000,
+        "kind": "step", "what": "promote", "seconds": 0.04, "error": "it did not",
     });
-    assert_eq!(document, expected);
+    let taken = json!({
+        "seq": 3, "at": "2025-03-02T08:15:46.120000Z", "at_micros": WALL_MICROS + 2_000_000,
+        "kind": "lease", "what": "taken", "facts": {"term": 7},
+    });
+    for (query, expected) in [
+        ("", json!([follow, promote, taken])),
+        ("?kind=lease,decision", json!([follow, taken])),
+        ("?limit=1", json!([taken])),
+        ("?after=1&limit=5", json!([promote, taken])),
+        ("?since=2025-03-02T08:15:45.12Z", json!([promote, taken])),
+        ("?since=1740903346", json!([taken])),
+    ] {
+        let answer = api.ask("GET", &format!("/pgbaton/events{query}"), None).await;
+        assert_eq!(answer.code, 200, "{query}");
+        let document: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(document["events"], expected, "{query}");
+        assert_eq!(document["name"], "a");
+        assert_eq!(document["unwritten"], 0);
+    }
+    let refused = api.ask("GET", "/pgbaton/events?kind=leases", None).await;
+    assert_eq!(refused.code, 400);
+    assert!(refused.body.contains("promotion"), "{}", refused.body);
 }

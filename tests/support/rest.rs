@@ -8,9 +8,9 @@ use pgbaton::api::{Access, ApiParts, ApiState, serve, store_desk};
 use pgbaton::cluster::{
     Cluster, Look, MemberState, PrimaryFacts, Receiver, Role, StandbyFacts, State, Versioned,
 };
-use pgbaton::config::{Credentials, Dynamic, HostPort, RestApi};
+use pgbaton::config::{Credentials, Dynamic, HostPort, RestApi, STATISTICS_INTERVAL_DEFAULT};
 use pgbaton::decide::Reason;
-use pgbaton::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
+use pgbaton::publish::{Activity, Events, FenceSeen, Metrics, Published, ServerStatistics, Status};
 use pgbaton::values::{
     Clock, Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Strength,
     SystemId, Term, Timeline, WalPosition,
@@ -69,6 +69,8 @@ pub struct Api {
     pub metrics: Metrics,
     /// Its events.
     pub events: Events,
+    /// What its server tells of itself.
+    pub statistics: ServerStatistics,
 }
 
 /// The `restapi` section of an agent, with or without a password.
@@ -104,6 +106,7 @@ impl Api {
         let (desk, clerk) = store_desk();
         let (store, metrics, events) =
             (MemoryStore::default(), Metrics::default(), Events::default());
+        let statistics = ServerStatistics::every(STATISTICS_INTERVAL_DEFAULT);
         let (access, warnings) = Access::of(&section(password));
         assert!(warnings.is_empty(), "{warnings:?}");
         let state = ApiState::new(ApiParts {
@@ -113,11 +116,13 @@ impl Api {
             store: desk,
             metrics: metrics.clone(),
             events: events.clone(),
+            server: statistics.clone(),
             access,
         });
         tokio::spawn(clerk.run(store.clone()));
         tokio::spawn(serve(listener, state.clone()));
-        Self { address, state, published, clock, calls: called, store, metrics, events }
+        let calls = called;
+        Self { address, state, published, clock, calls, store, metrics, events, statistics }
     }
 
     /// One request on a connection of its own.

@@ -36,10 +36,29 @@ pub trait Fence {
         String::new()
     }
 
-    /// A kill at a deadline that nobody has told of yet, in words.
-    fn take_report(&self) -> Option<String> {
+    /// What was done at a deadline and nobody has told of yet.
+    fn take_report(&self) -> Option<FenceReport> {
         None
     }
+}
+
+/// What a fence did at a deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceReport {
+    /// All of it in words.
+    pub text: String,
+    /// How long ago the kill began, or was found to have nothing left to do.
+    pub ago: Duration,
+    /// How long before the deadline a soft stop had begun, if one had.
+    pub soft_before: Option<Duration>,
+    /// How many processes were killed.
+    pub processes: u64,
+    /// How long after the deadline the kill began.
+    pub began_after: Duration,
+    /// How long after the deadline every process was fenced.
+    pub fenced_after: Duration,
+    /// Whether all of them were gone by then.
+    pub all_gone: bool,
 }
 
 /// The mark that the server may accept writes. Cheap to clone; held for a few instructions only.

@@ -12,7 +12,7 @@ mod resume;
 mod tries;
 mod wire;
 
-pub use exposure::{Exposure, Fence};
+pub use exposure::{Exposure, Fence, FenceReport};
 pub use keeper::Keeper;
 pub use orders::{LeaseError, LeaseOrders, Order};
 pub use parts::KeeperParts;

@@ -163,4 +163,5 @@ pub(super) const OWN: &[Known] = &[
     acted("fence", OneOf(&FenceChoice::WORDS)),
     acted("diverged_data", OneOf(&crate::config::DivergedData::WORDS)),
     acted("keep_aside", Int(1, 100)),
+    acted("statistics_interval", Duration),
 ];
