@@ -4,6 +4,9 @@ FROM ${BASE}
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update -qq; \
+    # The user has a number of its own, so that volumes fit whatever base image comes next.
+    groupadd --system --gid 999 etcd; \
+    useradd --system --uid 999 --gid 999 --home-dir /var/lib/etcd --no-create-home etcd; \
     apt-get install -y -qq --no-install-recommends etcd-server etcd-client >/dev/null; \
     rm -rf /var/lib/apt/lists/*; \
     install -d -o etcd -g etcd -m 700 /var/lib/etcd

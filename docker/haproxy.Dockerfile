@@ -4,6 +4,9 @@ FROM ${BASE}
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update -qq; \
+    # The user has a number of its own, so that volumes fit whatever base image comes next.
+    groupadd --system --gid 999 haproxy; \
+    useradd --system --uid 999 --gid 999 --home-dir /var/lib/haproxy --no-create-home haproxy; \
     apt-get install -y -qq --no-install-recommends haproxy >/dev/null; \
     rm -rf /var/lib/apt/lists/*
 COPY docker/haproxy.cfg /etc/haproxy/haproxy.cfg

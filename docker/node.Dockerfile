@@ -14,6 +14,9 @@ ARG PG_MAJOR=15
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update -qq; \
+    # The user has a number of its own, so that volumes fit whatever base image comes next.
+    groupadd --system --gid 999 postgres; \
+    useradd --system --uid 999 --gid 999 --home-dir /var/lib/postgresql --no-create-home postgres; \
     # No cluster of Debian's own: the agents make theirs.
     mkdir -p /etc/postgresql-common/createcluster.d; \
     echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.d/pgbaton.conf; \

@@ -4,6 +4,9 @@ FROM ${BASE}
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
     apt-get update -qq; \
+    # The user has a number of its own, so that volumes fit whatever base image comes next.
+    groupadd --system --gid 999 prometheus; \
+    useradd --system --uid 999 --gid 999 --home-dir /var/lib/prometheus --no-create-home prometheus; \
     apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
     rm -rf /var/lib/apt/lists/*; \
     install -d -o prometheus -g prometheus -m 700 /var/lib/prometheus/data

@@ -14,6 +14,7 @@ mod fence;
 mod prometheus;
 mod rules;
 mod stack;
+mod swarm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -47,24 +48,15 @@ fn main() -> ExitCode {
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
     let _daemon = daemon::Daemon::ready();
     daemon::base_image();
-    let stack = Stack::up();
+    stack::build_images();
     let mut failed = Vec::new();
-    for (name, drill) in DRILLS.iter().filter(|(name, _)| chosen(name)) {
-        let began = Instant::now();
-        let ended = catch_unwind(AssertUnwindSafe(|| {
-            stack.settle();
-            drill(&stack);
-        }));
-        let verdict = if ended.is_ok() { "ok" } else { "FAILED" };
-        println!("test {name} ... {verdict} ({:.1} s)", began.elapsed().as_secs_f64());
-        if ended.is_err() {
-            stack.tell_logs(name);
-            failed.push(*name);
-        }
+    let needs_stack = DRILLS.iter().any(|(name, _)| chosen(name));
+    if needs_stack {
+        go_through(&chosen, &mut failed);
     }
-    // A stop that is not clean, or something left behind, is a failure as well.
-    if catch_unwind(AssertUnwindSafe(|| stack.down())).is_err() {
-        failed.push("teardown");
+    let name = "the_stack_works_on_a_swarm_of_one";
+    if chosen(name) && !run(name, swarm::the_stack_works_on_a_swarm_of_one) {
+        failed.push(name);
     }
     if failed.is_empty() {
         println!("\ntest result: ok");
@@ -72,4 +64,31 @@ fn main() -> ExitCode {
     }
     println!("\ntest result: FAILED: {}", failed.join(", "));
     ExitCode::FAILURE
+}
+
+/// The drills on the compose stack, which is gone afterwards.
+fn go_through(chosen: &dyn Fn(&str) -> bool, failed: &mut Vec<&'static str>) {
+    let stack = Stack::up();
+    for (name, drill) in DRILLS.iter().filter(|(name, _)| chosen(name)) {
+        let passed = run(name, || {
+            stack.settle();
+            drill(&stack);
+        });
+        if !passed {
+            stack.tell_logs(name);
+            failed.push(name);
+        }
+    }
+    // A stop that is not clean, or something left behind, is a failure as well.
+    if !run("nothing_is_left_behind", || stack.down()) {
+        failed.push("nothing_is_left_behind");
+    }
+}
+
+fn run(name: &str, test: impl FnOnce()) -> bool {
+    let began = Instant::now();
+    let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+    let verdict = if passed { "ok" } else { "FAILED" };
+    println!("test {name} ... {verdict} ({:.1} s)", began.elapsed().as_secs_f64());
+    passed
 }

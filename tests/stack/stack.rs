@@ -49,28 +49,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Builds the images from the binary under test, starts everything, and waits until it is healthy.
+    /// Starts everything, and waits until it is healthy.
     pub fn up() -> Stack {
         let ports = free_ports();
-        let mut variables: BTreeMap<String, String> = ports
-            .iter()
-            .map(|(name, port)| (format!("PGBATON_{name}_PORT"), port.to_string()))
-            .collect();
-        for (name, value) in [
-            ("COMPOSE_PROFILES", "haproxy2"),
-            ("PGBATON_NODE_TARGET", "prebuilt"),
-            ("PGBATON_BINARY", "target/stack/pgbaton"),
-            ("PGBATON_IMAGE_PREFIX", "pgbaton-test"),
-            ("PGBATON_SUPERUSER_PASSWORD", SUPERUSER_PASSWORD),
-        ] {
-            variables.insert(name.to_owned(), value.to_owned());
-        }
-        let name = format!("pgbaton-test-{}", std::process::id());
-        let project = Project { name, variables };
-        lay_binary_down();
-        let began = Instant::now();
-        project.compose(&["build"]);
-        println!("images built in {:.1} s", began.elapsed().as_secs_f64());
+        let numbered =
+            |(name, port): (&&str, &u16)| (format!("PGBATON_{name}_PORT"), port.to_string());
+        let mut project = project();
+        project.variables.extend(ports.iter().map(numbered));
         let stack = Stack { project, ports, started: Instant::now() };
         stack.project.compose(&["up", "--detach", "--no-build"]);
         stack.settle();
@@ -243,12 +228,34 @@ impl Drop for Stack {
     }
 }
 
+/// Builds the images around the binary under test.
+pub fn build_images() {
+    lay_binary_down();
+    let began = Instant::now();
+    project().compose(&["build"]);
+    println!("images built in {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// The project of this test, without its ports.
+fn project() -> Project {
+    let variables = [
+        ("COMPOSE_PROFILES", "haproxy2"),
+        ("PGBATON_NODE_TARGET", "prebuilt"),
+        ("PGBATON_BINARY", "target/stack/pgbaton"),
+        ("PGBATON_IMAGE_PREFIX", "pgbaton-test"),
+        ("PGBATON_SUPERUSER_PASSWORD", SUPERUSER_PASSWORD),
+    ];
+    let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let name = format!("pgbaton-test-{}", std::process::id());
+    Project { name, variables: variables.into_iter().map(own).collect() }
+}
+
 fn position(node: &str) -> usize {
     NODES.iter().position(|one| *one == node).expect("a node of the stack")
 }
 
 /// A port for each, all taken at once so that none comes twice.
-fn free_ports() -> BTreeMap<&'static str, u16> {
+pub fn free_ports() -> BTreeMap<&'static str, u16> {
     let bound = PORTS.map(|name| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         (name, listener)
