@@ -78,6 +78,22 @@ pub fn a_stopped_agent_is_fenced_with_sys_admin(stack: &Stack) {
     stop_the_agent(stack, "pg-c");
 }
 
+/// Guardian and server are frozen together, and wake up together when another leads.
+pub fn a_paused_primary_is_fenced_when_it_wakes(stack: &Stack) {
+    let former = stack.primary();
+    let ledger = stack.ledger();
+    let began = Instant::now();
+    stack.tell(&["pause"], &[former]);
+    ledger.wait_for_writes(0, 100, BOUND);
+    assert_ne!(stack.primary(), former);
+    stack.tell(&["unpause"], &[former]);
+    wait_until("it is a replica again", BOUND, || stack.streams(former));
+    let report = ledger.close(stack.writes());
+    report.print("primary paused", began);
+    report.assert_lost_at_most(Duration::from_secs(1), began);
+    report.assert_gap(began, TAKEOVER_GAP);
+}
+
 /// The guardian ends the server before another may lead; the agent that comes to itself finds that out.
 fn stop_the_agent(stack: &Stack, node: &str) {
     let (stopped, ledger) = (agent(stack, node), stack.ledger());

@@ -25,7 +25,7 @@ use stack::Stack;
 type Drill = (&'static str, fn(&Stack));
 
 /// In this order: the alerts look back on what was done before them.
-const DRILLS: [Drill; 14] = [
+const DRILLS: [Drill; 15] = [
     ("every_node_is_fenced_as_a_container", fence::every_node_is_fenced_as_a_container),
     ("a_stopped_replica_is_missed_by_nobody", drills::a_stopped_replica_is_missed_by_nobody),
     ("a_stopped_primary_hands_over", drills::a_stopped_primary_hands_over),
@@ -37,6 +37,7 @@ const DRILLS: [Drill; 14] = [
     ("a_killed_agent_is_started_again", fence::a_killed_agent_is_started_again),
     ("a_stopped_agent_is_fenced", fence::a_stopped_agent_is_fenced),
     ("a_stopped_agent_is_fenced_with_sys_admin", fence::a_stopped_agent_is_fenced_with_sys_admin),
+    ("a_paused_primary_is_fenced_when_it_wakes", fence::a_paused_primary_is_fenced_when_it_wakes),
     ("every_panel_has_data", dashboards::every_panel_has_data),
     ("every_alert_asks_for_what_there_is", rules::every_alert_asks_for_what_there_is),
     ("all_stopped_is_alerted_and_comes_back", rules::all_stopped_is_alerted_and_comes_back),
