@@ -5,6 +5,8 @@ CARGO ?= cargo
 SEEDS ?=
 # Passed to the demo: `make demo DEMO="--nodes 5 --ttl 3"`.
 DEMO ?=
+# Words of the drills on the compose stack, `make stack STACK=fence`; without it all of them.
+STACK ?=
 # Passed to the benchmarks.
 BENCH ?=
 
@@ -13,11 +15,11 @@ CONTRACTS := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build test unit sim cluster lint bench toolchain needed needed-for-tests
+.PHONY: help demo build test unit sim cluster stack lint bench toolchain needed needed-for-tests
 
 help:
 	@echo "make demo     a whole cluster on this machine, until Ctrl-C (DEMO=\"--nodes 5\" passes options)"
-	@echo "make test     every ring of tests: unit and contract, simulation, cluster"
+	@echo "make test     every ring of tests: unit and contract, simulation, cluster, stack"
 	@echo "make lint     formatting and lints, warnings are errors"
 	@echo "make bench    measures gaps, start and cost (BENCH=\"--runs 9\" passes options)"
 	@echo "make build    the release binary, target/release/pgbaton"
@@ -28,7 +30,7 @@ demo: build
 build: toolchain needed
 	@$(CARGO) build --release --locked
 
-test: unit sim cluster
+test: unit sim cluster stack
 
 # Unit tests beside the code, contracts and the house's rules.
 unit: toolchain needed-for-tests
@@ -41,6 +43,10 @@ sim: toolchain needed-for-tests
 # Real etcd, PostgreSQL and agents on this machine.
 cluster: toolchain needed-for-tests
 	CARGO="$(CARGO)" scripts/run-cluster-tests
+
+# The containers of compose.yaml, and a game day on them (STACK="fence" chooses drills by a word).
+stack: toolchain needed-for-tests
+	$(CARGO) test --locked --release --features cluster --test stack -- $(STACK)
 
 lint: toolchain needed
 	$(CARGO) fmt --check

@@ -53,6 +53,8 @@ pub enum Command {
     Drill(DrillArgs),
     /// Look at a cluster and work on it.
     Ctl(CtlArgs),
+    /// Ask this machine's agent whether its server runs; the exit code says it.
+    Health(HealthArgs),
     /// The process that the agent has write to the log's volume: not for people.
     #[command(hide = true)]
     ProbeDisk(ProbeDiskArgs),
@@ -115,6 +117,14 @@ pub struct CheckArgs {
     /// Print the configuration as it was merged from files and environment, secrets hidden.
     #[arg(short, long)]
     pub print: bool,
+}
+
+/// The arguments of `pgbaton health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// The agent's file or directory of files; without it the environment says everything.
+    #[arg(value_name = "NODE.yml")]
+    pub config: Option<PathBuf>,
 }
 
 /// The arguments of `pgbaton probe-disk`.

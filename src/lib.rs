@@ -16,6 +16,7 @@ pub mod decide;
 pub mod demo;
 pub mod drill;
 pub mod fence;
+pub mod health;
 pub mod mutants;
 pub mod observe;
 pub mod postgres;

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             }
         },
         Command::ProbeDisk(args) => pgbaton::postgres::probe_disk(&args.folder),
+        Command::Health(args) => pgbaton::health::run(&args),
         Command::Check(args) => pgbaton::check::run(&args),
         Command::Run(args) => match pgbaton::daemon::run(args.config) {
             Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ mod server;
 use std::fmt::Write as _;
 
 use crate::cluster::{COMPATIBLE_VERSION, SlotLog};
+use crate::config::SynchronousMode;
 use crate::publish::{
     Events, Family, Kind, Metrics, OURS, SERVERS, ServerStatistics, Status, catalogue,
 };
@@ -64,6 +65,12 @@ fn ours(text: &mut Exposition, shown: &Shown) {
     text.single(&catalogue::BUILD, &[("version", OWN_VERSION)], 1);
     text.single(&catalogue::FENCE, &[("strength", status.fence.strength.as_str())], 1);
     text.single(&catalogue::WATCHDOG, &[], u8::from(status.watchdog.is_armed));
+    let mode = match status.dynamic.synchronous_mode {
+        SynchronousMode::Off => "off",
+        SynchronousMode::On => "on",
+        SynchronousMode::Quorum => "quorum",
+    };
+    text.single(&catalogue::SYNCHRONOUS, &[("mode", mode)], 1);
     text.single(&catalogue::WRITABLE, &[], u8::from(status.is_writable(now)));
     text.single(&catalogue::TERM, &[], term);
     text.single(&catalogue::LEASE_LEFT, &[], lease_left);

@@ -238,6 +238,13 @@ pub const WATCHDOG: Family = family(
     &[],
     "1 while a watchdog device is armed for this node's server, else 0.",
 );
+/// How synchronous replication is asked for.
+pub const SYNCHRONOUS: Family = family(
+    "pgbaton_synchronous_mode_info",
+    Kind::Gauge,
+    &["mode"],
+    "Always 1; the label says what the cluster's settings ask for: off, on, quorum.",
+);
 /// What runs.
 pub const BUILD: Family = family(
     "pgbaton_build_info",
@@ -251,6 +258,7 @@ pub const OURS: &[Family] = &[
     BUILD,
     FENCE,
     WATCHDOG,
+    SYNCHRONOUS,
     WRITABLE,
     TERM,
     LEASE_LEFT,

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Config, Statement};
 
 use super::report::{Acknowledged, Report};
 use super::sql;
@@ -19,7 +19,7 @@ use super::wait::wait_until;
 /// How often each client writes.
 const PERIOD: Duration = Duration::from_millis(10);
 /// How long a connection may take to stand.
-const CONNECT_BOUND: Duration = Duration::from_millis(300);
+pub const CONNECT_BOUND: Duration = Duration::from_millis(300);
 /// How long a write may take before its client gives it up.
 const WRITE_BOUND: Duration = Duration::from_secs(2);
 
@@ -56,14 +56,21 @@ impl Ledger {
     /// Makes the table on the primary and starts a client for each of `servers`.
     #[track_caller]
     pub fn open(primary: SocketAddr, servers: &[SocketAddr]) -> Ledger {
+        let ways = servers.iter().map(|server| sql::superuser(*server, CONNECT_BOUND)).collect();
+        Ledger::open_by(primary, ways)
+    }
+
+    /// The same with a client for each of `ways`, which may name several servers.
+    #[track_caller]
+    pub fn open_by(primary: SocketAddr, ways: Vec<Config>) -> Ledger {
         sql::run(primary, TABLE);
-        let acknowledged = servers.iter().map(|_| AtomicU64::new(0)).collect();
+        let acknowledged = ways.iter().map(|_| AtomicU64::new(0)).collect();
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), acknowledged });
-        let client = |(index, server): (usize, &SocketAddr)| {
-            let (shared, server) = (Arc::clone(&shared), *server);
-            std::thread::spawn(move || write_until_told(index, server, &shared))
+        let client = |(index, way): (usize, Config)| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || write_until_told(index, &way, &shared))
         };
-        let clients = servers.iter().enumerate().map(client).collect();
+        let clients = ways.into_iter().enumerate().map(client).collect();
         Ledger { clients, shared, started: Instant::now() }
     }
 
@@ -118,7 +125,7 @@ impl Drop for Ledger {
     }
 }
 
-fn write_until_told(index: usize, server: SocketAddr, shared: &Shared) -> Written {
+fn write_until_told(index: usize, way: &Config, shared: &Shared) -> Written {
     let node = i32::try_from(index).expect("few nodes");
     sql::runtime().block_on(async {
         let mut written = Written::default();
@@ -129,7 +136,7 @@ fn write_until_told(index: usize, server: SocketAddr, shared: &Shared) -> Writte
         while !shared.stop.load(Ordering::Relaxed) {
             tick.tick().await;
             let Some((client, statement)) = &session else {
-                session = open_session(server).await;
+                session = open_session(way).await;
                 continue;
             };
             seq += 1;
@@ -157,9 +164,9 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| error.severity() == "ERROR")
 }
 
-async fn open_session(server: SocketAddr) -> Option<(Client, Statement)> {
+async fn open_session(way: &Config) -> Option<(Client, Statement)> {
     let open = async {
-        let client = sql::connect(&sql::superuser(server, CONNECT_BOUND)).await.ok()?;
+        let client = sql::connect(way).await.ok()?;
         let statement = client.prepare(WRITE).await.ok()?;
         Some((client, statement))
     };
