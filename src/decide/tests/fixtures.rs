@@ -445,6 +445,11 @@ impl View {
         self
     }
 
+    pub fn barred(mut self, why: &str) -> Self {
+        Arc::make_mut(&mut self.me).barred = Some(why.to_owned());
+        self.nofailover()
+    }
+
     pub fn nofailover(mut self) -> Self {
         Arc::make_mut(&mut self.me).may_lead = false;
         self
