@@ -67,6 +67,8 @@ fn variables(dashboard: &Value) -> Vec<(String, String)> {
 }
 
 pub fn every_panel_has_data(stack: &Stack) {
+    let nothing = prometheus::over_time(stack, "pgbaton_of_no_such_name");
+    assert!(nothing.is_empty(), "what is not there has data: {nothing:?}");
     let mut asked = 0;
     let mut empty = Vec::new();
     for (file, dashboard) in dashboards() {
