@@ -85,7 +85,8 @@ pub fn changes(before: &Sight, after: &Sight) -> Vec<String> {
 pub fn welcome(plan: &Plan, folder: &Folder, leader: &str, agent_pid: u32) -> Vec<String> {
     let dir = folder.path().display();
     let password = &plan.passwords.superuser;
-    let psql = |port: u16| format!("psql postgresql://postgres:{password}@{HOST}:{port}/postgres");
+    let url = |port: u16| format!("postgresql://postgres:{password}@{HOST}:{port}/postgres");
+    let psql = |port: u16| format!("psql {}", url(port));
     let rest: Vec<String> =
         plan.nodes.iter().map(|node| format!("{} {}", node.name, node.rest_port)).collect();
     let program = std::env::current_exe().unwrap_or_else(|_| "pgbaton".into());
@@ -103,6 +104,13 @@ pub fn welcome(plan: &Plan, folder: &Folder, leader: &str, agent_pid: u32) -> Ve
         "Try in another terminal:".to_owned(),
         format!("  {ctl} list"),
         format!("  {ctl} switchover --force"),
+        format!(
+            "  {0} traffic --write {1} --read {2}",
+            shown(&program),
+            url(plan.proxy.write),
+            url(plan.proxy.read)
+        ),
+        format!("  {} drill --demo {}", shown(&program), shown(folder.path())),
         // Not by postmaster.pid: the id in there may be that of a guardian's PID namespace.
         format!(
             "  pkill -9 -o -f 'postgres -D {dir}/{leader}/data'   # the leader's server crashes"

@@ -2,7 +2,6 @@
 //! how each is stopped, killed and started. What runs them is `demo` or `compose`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -90,6 +89,14 @@ impl Place {
         .with_context(|| format!("{name} was not started again"))
     }
 
+    /// The same place as it is now: a container that was started again may have other ports.
+    pub async fn found_again(&self) -> Result<Self> {
+        match &self.keeper {
+            Keeper::Demo(_) => Ok(self.clone()),
+            Keeper::Compose(project) => compose::find(Some(&project.name), None).await,
+        }
+    }
+
     /// How it is called when people are asked.
     pub fn title(&self) -> String {
         match &self.keeper {
@@ -137,14 +144,6 @@ impl Place {
     /// The nodes' names by the addresses that traffic sees.
     pub fn names(&self) -> BTreeMap<String, String> {
         self.nodes.iter().map(|node| (node.own_address.clone(), node.name.clone())).collect()
-    }
-
-    /// How long whoever runs it leaves something down before he starts it by himself.
-    pub fn returns_after(&self) -> Option<Duration> {
-        match &self.keeper {
-            Keeper::Demo(crew) => Some(crew.returns_after),
-            Keeper::Compose(_) => None,
-        }
     }
 }
 

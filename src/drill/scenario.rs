@@ -1,10 +1,11 @@
 //! The scenarios of a game day, and how one is played: traffic, the fault, what is waited for, the way back.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -111,10 +112,9 @@ pub struct Options {
 
 /// Where and how scenarios are played.
 pub struct Stage {
-    /// The cluster.
-    pub place: Place,
-    /// How.
-    pub options: Options,
+    /// The cluster. What was started again may be reached by other ports.
+    place: ArcSwap<Place>,
+    options: Options,
     /// What the drill has stopped and not started yet.
     down: Mutex<Vec<String>>,
 }
@@ -128,7 +128,12 @@ struct Cast {
 impl Stage {
     /// Nothing is down yet.
     pub fn new(place: Place, options: Options) -> Self {
+        let place = ArcSwap::from_pointee(place);
         Self { place, options, down: Mutex::new(Vec::new()) }
+    }
+
+    fn place(&self) -> Arc<Place> {
+        self.place.load_full()
     }
 
     /// Plays one scenario. Whatever it finds is its outcome.
@@ -136,8 +141,8 @@ impl Stage {
     /// # Errors
     /// When it could not be played: the cluster was not whole before, a program failed.
     pub async fn play(&self, scenario: Scenario) -> Result<Outcome> {
-        let terms = sight::terms(&self.place).await?;
-        if let Some(why) = scenario.obstacle(&self.place, terms) {
+        let terms = sight::terms(&self.place()).await?;
+        if let Some(why) = scenario.obstacle(&self.place(), terms) {
             tell(&format!("{scenario}: not played: {why}"));
             return Ok(Outcome::not_played(scenario, why));
         }
@@ -158,9 +163,9 @@ impl Stage {
         let _ = self.more(&traffic, WARM).await;
         traffic.stop();
         let report = traffic.finish().await;
-        let leader_after = sight::look(&self.place).await.leader;
+        let leader_after = sight::look(&self.place()).await.leader;
         let since = deeds.first().map_or(0, |deed| deed.at_micros) - BEFORE_MICROS;
-        let (events, silent) = sight::events(&self.place, since).await;
+        let (events, silent) = sight::events(&self.place(), since).await;
         let outage = outage_after(fault, report.write_outages.as_slice());
         let seen = Seen {
             scenario,
@@ -190,29 +195,30 @@ impl Stage {
     fn cast(&self, scenario: Scenario, sight: Sight) -> Result<Cast> {
         let leader = sight.leader.context("nobody leads")?;
         let standby = || {
-            let others = self.place.nodes.iter().find(|node| node.name != leader);
-            others.map(|node| node.name.clone()).context("there is no standby")
+            let place = self.place();
+            let other = place.nodes.iter().find(|node| node.name != leader);
+            other.map(|node| node.name.clone()).context("there is no standby")
         };
         let victims = match scenario {
             Scenario::Switchover => Vec::new(),
             Scenario::ReplicaStop => vec![standby()?],
             Scenario::PrimaryStop | Scenario::PrimaryKill => vec![leader.clone()],
-            Scenario::EtcdOne => self.place.etcd.iter().take(1).cloned().collect(),
-            Scenario::EtcdTwo => self.place.etcd.iter().take(2).cloned().collect(),
+            Scenario::EtcdOne => self.place().etcd.iter().take(1).cloned().collect(),
+            Scenario::EtcdTwo => self.place().etcd.iter().take(2).cloned().collect(),
             Scenario::HaproxyStop => {
-                self.place.proxy.iter().map(|proxy| proxy.name.clone()).collect()
+                self.place().proxy.iter().map(|proxy| proxy.name.clone()).collect()
             }
         };
         Ok(Cast { leader, victims })
     }
 
     async fn start_traffic(&self, scenario: Scenario) -> Result<Running> {
-        let (write, read) = self.place.targets(scenario == Scenario::HaproxyStop)?;
+        let (write, read) = self.place().targets(scenario == Scenario::HaproxyStop)?;
         let mut settings = Settings::usual(write, read);
         settings.writes_per_second = self.options.rate / 2.0;
         settings.reads_per_second = self.options.rate / 2.0;
         settings.clients = self.options.clients;
-        settings.names = self.place.names();
+        settings.names = self.place().names();
         settings.table = "pgbaton_drill".to_owned();
         // As long as the longest thing that is waited for: what counts is when writes are back.
         settings.timeout = self.options.within;
@@ -224,7 +230,7 @@ impl Stage {
     async fn break_it(&self, scenario: Scenario, cast: &Cast, deeds: &mut Vec<Deed>) -> Result<()> {
         if scenario == Scenario::Switchover {
             note(deeds, format!("a switchover from {} is asked for", cast.leader));
-            return sight::switch_over(&self.place, &cast.leader).await;
+            return sight::switch_over(&self.place(), &cast.leader).await;
         }
         let is_killed = scenario == Scenario::PrimaryKill;
         let how = if is_killed { "is killed" } else { "is told to stop" };
@@ -232,8 +238,8 @@ impl Stage {
             note(deeds, format!("{name} {how}"));
             self.down.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
             match is_killed {
-                true => self.place.kill(name).await?,
-                false => self.place.stop(name).await?,
+                true => self.place().kill(name).await?,
+                false => self.place().stop(name).await?,
             }
         }
         Ok(())
@@ -250,7 +256,7 @@ impl Stage {
         let since = Instant::now();
         if scenario.moves_leadership() {
             loop {
-                let leader = sight::look(&self.place).await.leader;
+                let leader = sight::look(&self.place()).await.leader;
                 if leader.is_some_and(|leader| leader != cast.leader) {
                     break;
                 }
@@ -275,10 +281,13 @@ impl Stage {
     async fn mend(&self, terms: Terms, deeds: &mut Vec<Deed>) -> Result<Result<Duration, String>> {
         let down = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in &down {
-            self.place.start(name).await?;
+            self.place().start(name).await?;
             note(deeds, format!("{name} is started"));
         }
         self.down.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if !down.is_empty() {
+            self.place.store(Arc::new(self.place().found_again().await?));
+        }
         let since = Instant::now();
         Ok(self.wait_until_whole(terms).await.map(|_| since.elapsed()))
     }
@@ -288,7 +297,7 @@ impl Stage {
         let down = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in down {
             tell(&format!("starting {name} again"));
-            if let Err(error) = self.place.start(&name).await {
+            if let Err(error) = self.place().start(&name).await {
                 tell(&format!("{error:#}"));
             }
         }
@@ -297,8 +306,8 @@ impl Stage {
     async fn wait_until_whole(&self, terms: Terms) -> Result<Sight, String> {
         let since = Instant::now();
         loop {
-            let sight = sight::look(&self.place).await;
-            let Some(lacks) = sight.lacks(&self.place, terms) else { return Ok(sight) };
+            let sight = sight::look(&self.place()).await;
+            let Some(lacks) = sight.lacks(&self.place(), terms) else { return Ok(sight) };
             if since.elapsed() > self.options.within {
                 return Err(format!("not whole within {:?}: {lacks}", self.options.within));
             }
