@@ -1,6 +1,11 @@
 //! The guardian as a process, with shells in the place of servers: it starts them, hears them, stops them
 //! softly before the deadline, and leaves nothing of them at it.
 
+#[path = "guardian/lonely.rs"]
+mod lonely;
+#[path = "guardian/watchdog.rs"]
+mod watchdog;
+
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;

@@ -45,6 +45,17 @@ async fn guarded<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
+    watched(context).await
+}
+
+/// Where a watchdog device is required, nothing is opened to writes without it.
+async fn watched<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let Err(why) = context.exposure.fence().arm_watchdog().await else { return Ok(()) };
+    if context.me().needs_watchdog {
+        let why = format!("the watchdog is required (watchdog.mode) and cannot be armed: {why}");
+        return Err(EffectError::Refused(why));
+    }
+    tracing::info!(why, "no watchdog device is armed");
     Ok(())
 }
 
@@ -137,6 +148,12 @@ pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> 
     context.exposure.expose(deadline);
     let promoted = context.server.promote(context.settings().dynamic.retry_timeout).await?;
     context.note(Note::Promoted(promoted.timeline));
+    let mut event = Event::new(context.clock.wall_micros(), EventKind::Promotion, "promoted")
+        .fact("timeline", promoted.timeline.0);
+    if let Some(guard) = context.guard() {
+        event = event.fact("term", guard.term.0);
+    }
+    context.events.note(event);
     Ok(())
 }
 

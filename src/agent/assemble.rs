@@ -18,8 +18,10 @@ use crate::config::{
 use crate::dcs::LeaseId;
 use crate::decide::{Journal, LeaseSight, Me, Reason, Settings, Sight};
 use crate::observe::{HealthWatch, Mirror, Peers};
-use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status};
-use crate::values::{Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Strength, Term};
+use crate::publish::{Activity, Events, FenceSeen, Metrics, Published, Status, WatchdogSeen};
+use crate::values::{
+    Clock, Incarnation, LeaseDeadline, LeaseTimes, Monotonic, Strength, Term, WatchdogMode,
+};
 use crate::wake::{Call, Calls};
 
 /// What an agent is put together from.
@@ -93,6 +95,8 @@ pub(super) fn me(config: &NodeConfig) -> Me {
         incarnation: Incarnation(0),
         may_lead: config.tags.may_lead(),
         priority: config.tags.failover_priority,
+        barred: None,
+        needs_watchdog: config.watchdog.mode == WatchdogMode::Required,
         can_bootstrap: config.bootstrap.is_some(),
     }
 }
@@ -330,6 +334,7 @@ fn first_status(config: &NodeConfig, me: &Me, dynamic: &Dynamic, clock: &impl Cl
         seen: Term::ZERO,
         failsafe_until: None,
         fence: FenceSeen { strength: Strength::None, remarks: String::new() },
+        watchdog: WatchdogSeen::default(),
         health: Arc::default(),
         unfit: None,
         stalled: false,

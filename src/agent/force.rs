@@ -9,6 +9,7 @@ use crate::act::Ports;
 use crate::config::{Dynamic, Floors, effective_postgresql};
 use crate::decide::Me;
 use crate::postgres::Server;
+use crate::publish::WatchdogSeen;
 
 impl<P: Ports> Agent<P> {
     /// Puts the dynamic configuration in force when it has changed.
@@ -71,5 +72,7 @@ impl<P: Ports> Agent<P> {
         self.inlets.context.me.replace(Arc::new(me));
         self.inlets.config = config;
         self.configured = false;
+        // What bars this node is looked at anew.
+        self.watchdog = WatchdogSeen::default();
     }
 }

@@ -8,6 +8,7 @@ mod probes;
 mod report;
 mod slot_watch;
 mod telling;
+mod watchdog;
 mod work;
 
 pub use assemble::{Assembly, Node, Tasks, assemble, first_effective, settings};
@@ -27,7 +28,7 @@ use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{Decision, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::{Activity, Events, Metrics, Published};
+use crate::publish::{Activity, Events, Metrics, Published, WatchdogSeen};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 use work::{Running, finished};
@@ -62,6 +63,7 @@ pub struct Agent<P: Ports> {
     position_asked: Vec<oneshot::Sender<()>>,
     slot_watch: slot_watch::SlotWatch,
     told: telling::Told,
+    watchdog: WatchdogSeen,
     side_work_failed: String,
     failsafe_asked: Vec<failsafe::Asked>,
     failsafe_told: Option<(Monotonic, MemberName, Result<(), NotAccepted>)>,
@@ -113,6 +115,7 @@ impl<P: Ports> Agent<P> {
             position_asked: Vec::new(),
             slot_watch: slot_watch::SlotWatch::default(),
             told: telling::Told::default(),
+            watchdog: WatchdogSeen::default(),
             side_work_failed: String::new(),
             failsafe_asked: Vec::new(),
             failsafe_told: None,
@@ -242,6 +245,7 @@ impl<P: Ports> Agent<P> {
         self.tell_a_change_of_role();
         self.tell_of_the_fence();
         self.tell_of_the_server();
+        self.see_to_the_watchdog();
         self.take_notes();
         let mut view = self.view();
         self.answer_failsafe(&mut view);
@@ -296,7 +300,6 @@ impl<P: Ports> Agent<P> {
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");
                     self.inlets.metrics.promotion(self.activity.reason.label);
-                    self.tell_of_the_promotion(timeline);
                 }
             }
         }

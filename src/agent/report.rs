@@ -76,6 +76,7 @@ impl<P: Ports> Agent<P> {
             seen: view.journal.seen,
             failsafe_until: failsafe_until(view),
             fence: self.fence_seen(),
+            watchdog: self.watchdog.clone(),
             health: Arc::clone(&view.health),
             unfit: unfit(view).or_else(|| not_receiving(view)),
             stalled: view.my_term.is_some() && verdict(view).is_some(),

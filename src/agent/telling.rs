@@ -10,7 +10,7 @@ use crate::act::{Ports, effect_name};
 use crate::cluster::{BatonState, ControlState, State};
 use crate::decide::{Decision, Seat, Vacancy, View, not_receiving, unfit, verdict};
 use crate::publish::{Event, EventKind};
-use crate::values::{Clock, MemberName, Strength, Term, Timeline};
+use crate::values::{Clock, MemberName, Strength, Term};
 
 /// What was told last.
 #[derive(Default)]
@@ -39,16 +39,6 @@ impl<P: Ports> Agent<P> {
             .took(before);
         event.facts = facts(view);
         event.effects = effects.map(|effect| effect_name(effect).to_owned()).collect();
-        self.note(event);
-    }
-
-    /// The server was promoted.
-    pub(super) fn tell_of_the_promotion(&self, timeline: Timeline) {
-        let mut event = Event::new(self.wall(), EventKind::Promotion, "promoted");
-        event = event.fact("timeline", timeline.0);
-        if let Some(held) = self.inlets.lease.borrow().held {
-            event = event.fact("term", held.term.0);
-        }
         self.note(event);
     }
 

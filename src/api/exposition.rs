@@ -70,6 +70,7 @@ fn ours(text: &mut Exposition, shown: &Shown) {
         SynchronousMode::Quorum => "quorum",
     };
     text.single(&catalogue::SYNCHRONOUS, &[("mode", mode)], 1);
+    text.single(&catalogue::WATCHDOG, &[], u8::from(status.watchdog.is_armed));
     text.single(&catalogue::WRITABLE, &[], u8::from(status.is_writable(now)));
     text.single(&catalogue::TERM, &[], term);
     text.single(&catalogue::LEASE_LEFT, &[], lease_left);

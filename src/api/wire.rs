@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::cluster::{COMPATIBLE_VERSION, Downstream, Loss, StandbyFacts};
 use crate::config::SynchronousMode;
 use crate::decide::JobKind;
-use crate::publish::Status;
-use crate::values::Monotonic;
+use crate::publish::{Status, WatchdogSeen};
+use crate::values::{Monotonic, WatchdogMode};
 
 use super::shown::Shown;
 use super::time::timestamp_text;
@@ -114,6 +114,9 @@ fn node(status: &Status, document: &mut Map<String, Value>) {
             });
         put("pending_restart_reason", Value::Object(reason.collect()));
     }
+    if status.watchdog.mode == WatchdogMode::Required && status.watchdog.trouble.is_some() {
+        put("watchdog_failed", true.into());
+    }
     let patroni =
         json!({"version": COMPATIBLE_VERSION, "scope": status.scope, "name": status.name});
     put("patroni", patroni);
@@ -138,6 +141,9 @@ fn own(shown: &Shown) -> Value {
     if !status.fence.remarks.is_empty() {
         put("fence_remarks", status.fence.remarks.as_str().into());
     }
+    if status.watchdog.mode != WatchdogMode::Off {
+        put("watchdog", watchdog(&status.watchdog));
+    }
     if let Some((kind, since)) = status.job {
         put("job", json!({"kind": job_text(kind), "running_ms": millis(now.since(since))}));
     }
@@ -159,6 +165,14 @@ fn own(shown: &Shown) -> Value {
         put("stopping", true.into());
     }
     Value::Object(document)
+}
+
+fn watchdog(seen: &WatchdogSeen) -> Value {
+    let mut document = json!({"mode": seen.mode.as_str(), "armed": seen.is_armed});
+    if let Some(why) = &seen.trouble {
+        document["trouble"] = why.as_str().into();
+    }
+    document
 }
 
 /// What was given up at one time.

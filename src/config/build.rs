@@ -15,7 +15,7 @@ use super::scalar_rules::{Unit, guc_text, parse_command, parse_int};
 use super::tags::Tags;
 use super::value_kinds::initdb_arguments;
 use super::yaml::Node;
-use super::{HostPort, etcd};
+use super::{HostPort, etcd, watchdog};
 use crate::values::MemberName;
 
 /// Namespace where none is given.
@@ -36,6 +36,7 @@ pub(super) fn node(root: &Node, home: Option<&str>, source: Source) -> Option<No
         tags: Tags::from_map(&root.at("tags").map(Node::to_map).unwrap_or_default()).0,
         log: log(root),
         ctl: ctl(root),
+        watchdog: watchdog::read(root),
         pgbaton: own(root),
         source,
     })

@@ -27,6 +27,7 @@ mod slots;
 mod tags;
 mod timing;
 mod value_kinds;
+mod watchdog;
 mod yaml;
 
 pub use address::{HostPort, InvalidHostPort};
@@ -49,3 +50,4 @@ pub use postgresql::{
 pub use scalar_rules::parse_size_bytes;
 pub use slots::{PermanentSlot, SlotMatcher};
 pub use tags::Tags;
+pub use watchdog::WatchdogConfig;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{HostPort, PostgresqlConfig, Tags};
+use super::{HostPort, PostgresqlConfig, Tags, WatchdogConfig};
 use crate::values::{FenceChoice, MemberName};
 
 /// The validated local configuration of one node.
@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub log: LogConfig,
     /// How the command line tool calls the members.
     pub ctl: CtlConfig,
+    /// The watchdog device.
+    pub watchdog: WatchdogConfig,
     /// The `pgbaton` section: what Patroni's file has no word for.
     pub pgbaton: OwnConfig,
     /// Where all this was read from.
@@ -323,6 +325,7 @@ pub(super) fn example_node() -> NodeConfig {
         tags: Tags::default(),
         log: LogConfig::default(),
         ctl: CtlConfig::default(),
+        watchdog: WatchdogConfig::default(),
         pgbaton: OwnConfig::default(),
         source: Source::default(),
     }

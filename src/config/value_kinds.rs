@@ -113,6 +113,9 @@ fn expected(kind: Kind, value: &Node) -> Option<String> {
                 || parse_bool(&json).is_some(),
             "on, off or quorum",
         ),
+        Kind::WatchdogMode => {
+            fixed(super::watchdog::mode(&json).is_some(), "off, automatic or required")
+        }
         Kind::Scalars
         | Kind::Gucs
         | Kind::Lines

@@ -231,7 +231,8 @@ fn why(one: &MemberEvent, with_facts: bool) -> String {
     }
     let facts = one.event.get("facts").and_then(Value::as_object);
     // What a guardian did is in its detail, word for word.
-    let is_told = is_decision || text(one, "kind") == "guardian";
+    let is_deed = text(one, "kind") == "guardian" && text(one, "what") != "strength";
+    let is_told = is_decision || is_deed;
     if let Some(facts) = facts.filter(|_| with_facts || !is_told) {
         parts.push(
             facts.iter().map(|(name, value)| fact(name, value)).collect::<Vec<_>>().join(" "),

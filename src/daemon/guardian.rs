@@ -11,9 +11,10 @@ use crate::config::NodeConfig;
 use crate::decide::HeldLease;
 use crate::fence::{
     Attached, BoottimeClock, Coming, Deposit, Enforced, Guardian, GuardianNews, Left, Setup,
+    Watched,
 };
 use crate::postgres::LocalServer;
-use crate::values::{Clock as _, FenceChoice, Incarnation, LeaseDeadline, Strength};
+use crate::values::{Clock as _, FenceChoice, Incarnation, LeaseDeadline, Strength, Watchdog};
 
 impl Fence for Guardian {
     fn arm(&self, until: LeaseDeadline) {
@@ -39,6 +40,24 @@ impl Fence for Guardian {
 
     fn remarks(&self) -> String {
         Guardian::remarks(self)
+    }
+
+    fn want_watchdog(&self, watchdog: Option<Watchdog>) {
+        Guardian::want_watchdog(self, watchdog);
+    }
+
+    fn watchdog_trouble(&self) -> Option<String> {
+        Guardian::watchdog_trouble(self)
+    }
+
+    async fn arm_watchdog(&self) -> Result<(), String> {
+        let this = self.clone();
+        let armed = tokio::task::spawn_blocking(move || Guardian::arm_watchdog(&this)).await;
+        armed.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watched() != Watched::Not
     }
 
     fn take_report(&self) -> Option<FenceReport> {

@@ -30,8 +30,8 @@ fn claim(view: &View) -> Decision {
         let reason = Reason::plain("wait for a leader: the file has no bootstrap section");
         return Decision::wait(reason);
     }
-    if !view.me.may_lead {
-        return Decision::wait(Reason::plain("wait for a leader: this node is tagged nofailover"));
+    if let Some(reason) = may_not_lead(view) {
+        return Decision::wait(reason);
     }
     if let Some(until) = view.resting_until(JobKind::Bootstrap) {
         return Decision::wait(Reason::plain("wait: another node was quicker to bootstrap"))
@@ -50,6 +50,11 @@ fn claim(view: &View) -> Decision {
     Decision::act(Reason::plain("bootstrap a new cluster"), JobKind::Bootstrap, effects)
 }
 
+fn may_not_lead(view: &View) -> Option<Reason> {
+    let tagged = "wait for a leader: this node is tagged nofailover";
+    view.me.why_it_may_not_lead(tagged, "wait for a leader: this node cannot be fenced")
+}
+
 fn take_first_baton(view: &View) -> Effect {
     let cluster = view.cluster();
     let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
@@ -63,8 +68,8 @@ pub fn adopt(view: &View, control: &Control) -> Decision {
         let reason = Reason::plain("wait for a leader: a standby's data cannot found a cluster");
         return Decision::wait(reason);
     }
-    if !view.me.may_lead {
-        return Decision::wait(Reason::plain("wait for a leader: this node is tagged nofailover"));
+    if let Some(reason) = may_not_lead(view) {
+        return Decision::wait(reason);
     }
     let effects = vec![
         Effect::ClaimInitialize,

@@ -23,8 +23,10 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
     if let Some(decision) = failsafe::stand_aside(view) {
         return decision;
     }
-    if !view.me.may_lead {
-        return Decision::wait(Reason::plain("stand by: this node is tagged nofailover"));
+    let (tagged, barred) =
+        ("stand by: this node is tagged nofailover", "stand by: this node cannot be fenced");
+    if let Some(reason) = view.me.why_it_may_not_lead(tagged, barred) {
+        return Decision::wait(reason);
     }
     if facts.replay_paused {
         return Decision::wait(Reason::plain("stand by: replay is paused"));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::decision::Reason;
 use super::failsafe::Acceptance;
 use super::ladder::Ladder;
 use super::slots::SlotMemory;
@@ -61,12 +62,33 @@ pub struct Me {
     pub name: MemberName,
     /// This start of its agent.
     pub incarnation: Incarnation,
-    /// Whether its tags let it lead.
+    /// Whether its tags let it lead, and nothing bars it.
     pub may_lead: bool,
+    /// What bars it from leading, besides its tags.
+    pub barred: Option<String>,
+    /// Whether its server is not opened to writes without a watchdog device.
+    pub needs_watchdog: bool,
     /// Its `failover_priority`.
     pub priority: i64,
     /// Whether its file says how to bootstrap a cluster.
     pub can_bootstrap: bool,
+}
+
+impl Me {
+    /// Why this node does not lead: `tagged` where its tags say so, else `barred` with what bars it.
+    pub fn why_it_may_not_lead(
+        &self,
+        tagged: &'static str,
+        barred: &'static str,
+    ) -> Option<Reason> {
+        if self.may_lead {
+            return None;
+        }
+        Some(match &self.barred {
+            Some(why) => Reason::with(barred, why.as_str()),
+            None => Reason::plain(tagged),
+        })
+    }
 }
 
 /// The settings a decision needs.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::deadline::DeadlineFence;
 use super::link::{LETS_IN_WITHIN_MILLIS, Link, enter, reach, start};
-use super::page::{Deposit, Enforced, Page};
+use super::page::{Deposit, Enforced, Page, Watched};
+use super::watch_client::Wanted;
 use super::wire::{self, Launch, Reply, Request, Setup};
 use super::{BoottimeClock, Target, kill_all, sys};
 use crate::values::{Clock, FenceChoice, LeaseDeadline, Strength};
@@ -60,10 +61,10 @@ pub struct Left {
 
 /// The guardian of this agent's server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Guardian(Arc<Shared>);
+pub struct Guardian(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     setup: Setup,
     program: PathBuf,
     target: Arc<Target>,
@@ -76,6 +77,8 @@ struct Shared {
     /// Readers of what servers say, for whoever takes them.
     logs: Mutex<mpsc::Sender<OwnedFd>>,
     leaves: AtomicBool,
+    /// The watchdog device that is wanted, and why it was not armed when that was tried last.
+    pub(super) watchdog: Mutex<Wanted>,
     tell: fn(GuardianNews),
 }
 
@@ -131,6 +134,7 @@ impl Guardian {
             server: Mutex::new((!server.is_empty()).then_some(server)),
             logs: Mutex::new(logs),
             leaves: AtomicBool::new(false),
+            watchdog: Mutex::default(),
             tell,
         };
         let guardian = Guardian(Arc::new(shared));
@@ -251,11 +255,11 @@ impl Guardian {
         }
     }
 
-    fn link(&self) -> Option<Arc<Link>> {
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
         lock(&self.0.link).clone()
     }
 
-    fn living_link(&self) -> io::Result<Arc<Link>> {
+    pub(super) fn living_link(&self) -> io::Result<Arc<Link>> {
         let until = std::time::Instant::now() + REPLACED_WITHIN;
         while !self.is_alive() {
             if std::time::Instant::now() > until {
@@ -312,6 +316,7 @@ impl Guardian {
                     let _ = wire::send(link.socket.as_fd(), &Request::Pong, &[]);
                 }
                 Ok(Some((Reply::Gone, _))) => {}
+                Ok(Some((Reply::Watching(why), _))) => drop(link.watching.0.send(why)),
                 Ok(Some(answer)) => drop(link.heard.send(answer)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(None) | Err(_) => break,
@@ -325,11 +330,11 @@ impl Guardian {
             let known = link.page.taken_in();
             let passed = known.filter(|until| until.has_passed(BoottimeClock.now()));
             (self.0.tell)(GuardianNews::Gone(passed));
-            self.replace(link.strength);
+            self.replace(link.strength, link.page.watched() != Watched::Not);
         }
     }
 
-    fn replace(&self, before: Strength) {
+    fn replace(&self, before: Strength, was_watched: bool) {
         if before == Strength::Subreaper {
             // The postmaster went with its guardian; a busy backend does not by itself.
             kill_all(&self.0.target);
@@ -347,7 +352,10 @@ impl Guardian {
                     let strength = link.strength;
                     let _ = lock(&self.0.logs).send(log);
                     match self.use_link(link) {
-                        Ok(()) => return (self.0.tell)(GuardianNews::Replaced(strength)),
+                        Ok(()) => {
+                            self.watch_again(was_watched);
+                            return (self.0.tell)(GuardianNews::Replaced(strength));
+                        }
                         Err(error) => error,
                     }
                 }
@@ -377,6 +385,6 @@ impl Endings {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,6 +28,8 @@ pub struct Link {
     pub answers: Mutex<mpsc::Receiver<(Reply, Vec<OwnedFd>)>>,
     pub heard: mpsc::Sender<(Reply, Vec<OwnedFd>)>,
     pub child: Mutex<Option<Child>>,
+    /// What it says of the watchdog device.
+    pub watching: (mpsc::Sender<String>, Mutex<mpsc::Receiver<String>>),
 }
 
 /// The guardian that runs; else a new one. A running one that is stuck is ended first: what it guards is
@@ -107,6 +109,7 @@ pub fn enter(
         None => socket::peer_of(socket.as_fd())?.0,
     };
     let (heard, answers) = mpsc::channel();
+    let (watching, heard_watching) = mpsc::channel();
     let link = Link {
         page: Arc::new(Page::map(memory)?),
         bell,
@@ -117,6 +120,7 @@ pub fn enter(
         answers: Mutex::new(answers),
         heard,
         child: Mutex::new(child),
+        watching: (watching, Mutex::new(heard_watching)),
     };
     Ok((link, fds.collect(), log))
 }

@@ -13,6 +13,8 @@ mod processes;
 mod reader;
 mod socket;
 mod sys;
+mod watch_client;
+mod watchdog;
 mod wire;
 
 pub use client::{Attached, Coming, Endings, Guardian, GuardianNews, Left};
@@ -20,7 +22,7 @@ pub use clock::BoottimeClock;
 pub use deadline::{DeadlineFence, Fired};
 pub use guardian::{AGENT_SOCKET, run as run_guardian, run_as_first_process};
 pub use kill::{Fenced, Target, kill_all};
-pub use page::{Deposit, Enforced};
+pub use page::{Deposit, Enforced, Watched};
 pub use processes::{Process, family_of, list, works_in};
 pub use reader::LogReader;
 pub use sys::pid_behind;

@@ -31,6 +31,7 @@ struct Fields {
     reported_count: AtomicU64,
     ended_count: AtomicU64,
     ended_status: AtomicU64,
+    watched: AtomicU64,
 }
 
 /// The shared page, as one of the two has mapped it.
@@ -73,6 +74,17 @@ pub struct Enforced {
     pub all_gone: bool,
 }
 
+/// Whether a watchdog device is armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// It is not.
+    Not,
+    /// It is, and takes the signs of life.
+    Armed,
+    /// It is, and did not take the last sign: it will restart the machine.
+    Deaf,
+}
+
 impl Page {
     /// A new page.
     ///
@@ -88,6 +100,28 @@ impl Page {
     /// When it cannot be mapped.
     pub fn map(memory: OwnedFd) -> io::Result<Self> {
         Ok(Self { fields: sys::map_shared(memory.as_raw_fd(), BYTES)?.cast(), memory })
+    }
+
+    /// The same page once more, for another thread.
+    ///
+    /// # Errors
+    /// When it cannot be mapped again.
+    pub fn another_view(&self) -> io::Result<Self> {
+        Self::map(self.memory.try_clone()?)
+    }
+
+    /// Says whether a watchdog device is armed.
+    pub fn watch(&self, watched: Watched) {
+        self.fields().watched.store(watched as u64, Ordering::SeqCst);
+    }
+
+    /// Whether a watchdog device is armed.
+    pub fn watched(&self) -> Watched {
+        match self.fields().watched.load(Ordering::SeqCst) {
+            0 => Watched::Not,
+            1 => Watched::Armed,
+            _ => Watched::Deaf,
+        }
     }
 
     /// To be handed over.

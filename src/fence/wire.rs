@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::values::{FenceChoice, Strength};
+use crate::values::{FenceChoice, Strength, Watchdog, WatchdogDriver};
 
 /// Longer messages are not sent: the environment of a server is the longest part.
 pub const BYTES_MAX: usize = 192 * 1024;
@@ -51,6 +51,8 @@ pub enum Request {
     Launch(Launch),
     /// Take in a running server that somebody else started.
     Adopt(i32),
+    /// Arm this watchdog device, or arm it so; none is asked for any more.
+    Watch(Option<Watchdog>),
     /// Still here.
     Pong,
     /// The server is down for good: leave.
@@ -77,6 +79,8 @@ pub enum Reply {
     Adopted(bool),
     /// Are you there?
     Ping,
+    /// Why the watchdog device is not armed; empty when it is.
+    Watching(String),
     /// Leaving.
     Gone,
 }
@@ -170,6 +174,13 @@ impl Message for Request {
             Request::Adopt(pid) => new(3).number(*pid as u32),
             Request::Pong => new(4),
             Request::Leave => new(5),
+            Request::Watch(None) => new(6).number(0),
+            Request::Watch(Some(watchdog)) => new(6)
+                .number(1)
+                .path(&watchdog.device)
+                .number(u32::from(watchdog.driver == WatchdogDriver::Testing))
+                .number(watchdog.seconds.into())
+                .number(u32::from(watchdog.is_required)),
         };
         spelled.0
     }
@@ -199,6 +210,18 @@ impl Message for Request {
             3 => Request::Adopt(reader.number()? as i32),
             4 => Request::Pong,
             5 => Request::Leave,
+            6 => Request::Watch(match reader.number()? {
+                0 => None,
+                _ => Some(Watchdog {
+                    device: reader.path()?,
+                    driver: match reader.number()? {
+                        0 => WatchdogDriver::Linux,
+                        _ => WatchdogDriver::Testing,
+                    },
+                    seconds: reader.number()?.try_into().ok()?,
+                    is_required: reader.number()? != 0,
+                }),
+            }),
             _ => return None,
         })
     }
@@ -218,6 +241,7 @@ impl Message for Reply {
             Reply::Adopted(done) => new(5).number(u32::from(*done)),
             Reply::Ping => new(6),
             Reply::Gone => new(7),
+            Reply::Watching(why) => new(8).bytes(why.as_bytes()),
         };
         spelled.0
     }
@@ -235,6 +259,7 @@ impl Message for Reply {
             5 => Reply::Adopted(reader.number()? != 0),
             6 => Reply::Ping,
             7 => Reply::Gone,
+            8 => Reply::Watching(reader.text()?),
             _ => return None,
         })
     }

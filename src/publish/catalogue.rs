@@ -238,6 +238,13 @@ pub const SYNCHRONOUS: Family = family(
     &["mode"],
     "Always 1; the label says what the cluster's settings ask for: off, on, quorum.",
 );
+/// Whether a watchdog device is armed.
+pub const WATCHDOG: Family = family(
+    "pgbaton_watchdog_armed",
+    Kind::Gauge,
+    &[],
+    "1 while a watchdog device is armed for this node's server, else 0.",
+);
 /// What runs.
 pub const BUILD: Family = family(
     "pgbaton_build_info",
@@ -251,6 +258,7 @@ pub const OURS: &[Family] = &[
     BUILD,
     FENCE,
     SYNCHRONOUS,
+    WATCHDOG,
     WRITABLE,
     TERM,
     LEASE_LEFT,

@@ -12,4 +12,4 @@ pub use events::{EVENTS_KEPT, Event, EventKind, EventSink, Events};
 pub use metrics::Metrics;
 pub use server_catalogue::SERVERS;
 pub use server_statistics::{ServerStatistics, TakenStatistics};
-pub use status::{Activity, FenceSeen, Published, Status};
+pub use status::{Activity, FenceSeen, Published, Status, WatchdogSeen};

@@ -11,6 +11,7 @@ use crate::decide::{JobKind, Reason};
 use crate::postgres::CopyProgress;
 use crate::values::{
     Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Strength, SystemId, Term,
+    WatchdogMode,
 };
 
 /// The agent's state after one turn.
@@ -60,6 +61,8 @@ pub struct Status {
     pub failsafe_until: Option<Monotonic>,
     /// What fences the server.
     pub fence: FenceSeen,
+    /// The watchdog device.
+    pub watchdog: WatchdogSeen,
     /// What the probes found.
     pub health: Arc<Health>,
     /// What is wrong with this node as a candidate: its disk, its replay, its receiving.
@@ -82,6 +85,17 @@ pub struct FenceSeen {
     pub strength: Strength,
     /// Why not more strongly; empty where there is nothing to say.
     pub remarks: String,
+}
+
+/// The watchdog device, as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchdogSeen {
+    /// Whether one is used.
+    pub mode: WatchdogMode,
+    /// Whether it is armed.
+    pub is_armed: bool,
+    /// Why it cannot be.
+    pub trouble: Option<String>,
 }
 
 /// A decision as it is shown.

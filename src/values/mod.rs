@@ -6,6 +6,7 @@ mod lsn;
 mod names;
 mod position;
 mod strength;
+mod watchdog;
 
 pub use clock::{Clock, LeaseDeadline, Monotonic};
 pub use lease_times::{LeaseTimes, SMALLEST_TTL_AT_DEFAULT_ELECTION};
@@ -13,3 +14,4 @@ pub use lsn::{InvalidLsn, Lsn};
 pub use names::{Incarnation, MemberName, Revision, SystemId, Term};
 pub use position::{Lag, Timeline, WalPosition};
 pub use strength::{FenceChoice, NoSuchFence, Strength};
+pub use watchdog::{Watchdog, WatchdogDriver, WatchdogMode};

@@ -14,8 +14,8 @@ use pgbaton::decide::JobKind;
 use pgbaton::postgres::{
     Checkpoints, CopyProgress, DatabaseCounts, ProcessTimes, ServerCounts, StandbyLag, Statistics,
 };
-use pgbaton::publish::{Event, EventKind, Status, TakenStatistics};
-use pgbaton::values::{Lsn, Revision, Timeline};
+use pgbaton::publish::{Event, EventKind, Status, TakenStatistics, WatchdogSeen};
+use pgbaton::values::{Lsn, Revision, Timeline, WatchdogMode};
 use pgbaton::wake::Wake;
 use serde_json::{Map, Value, json};
 
@@ -228,6 +228,36 @@ async fn patronis_metrics_come_first_in_patronis_order() {
         let told = answer.body[..counted].replace(env!("CARGO_PKG_VERSION"), "VERSION");
         check_golden(file, told.trim_end());
         assert!(answer.body.ends_with('\n'));
+    }
+}
+
+#[tokio::test]
+async fn a_watchdog_that_is_required_and_unusable_is_told_in_patroni_s_word() {
+    let seen = |mode, trouble: Option<&str>| Status {
+        watchdog: WatchdogSeen { mode, is_armed: false, trouble: trouble.map(str::to_owned) },
+        ..standby()
+    };
+    let why = Some("/dev/watchdog: No such file or directory");
+    for (mode, trouble, failed, shown) in [
+        (WatchdogMode::Off, None, Value::Null, Value::Null),
+        (
+            WatchdogMode::Automatic,
+            why,
+            Value::Null,
+            json!({"mode": "automatic", "armed": false, "trouble": why}),
+        ),
+        (
+            WatchdogMode::Required,
+            why,
+            json!(true),
+            json!({"mode": "required", "armed": false, "trouble": why}),
+        ),
+        (WatchdogMode::Required, None, Value::Null, json!({"mode": "required", "armed": false})),
+    ] {
+        let document: Value =
+            serde_json::from_str(&body(seen(mode, trouble), "/patroni").await).expect("JSON");
+        assert_eq!(document["watchdog_failed"], failed, "{mode:?}");
+        assert_eq!(document["pgbaton"]["watchdog"], shown, "{mode:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pgbaton::config::{
     Account, Authentication, Bootstrap, CtlConfig, EtcdConfig, HostPort, LogConfig, NodeConfig,
-    OwnConfig, PostgresqlConfig, RestApi, SharedSettings, Source, Tags,
+    OwnConfig, PostgresqlConfig, RestApi, SharedSettings, Source, Tags, WatchdogConfig,
 };
 use serde_json::json;
 
@@ -67,6 +67,7 @@ pub fn of(world: &World, node: usize) -> NodeConfig {
         tags: Tags::from_map(&map(tags)).0,
         log: LogConfig::default(),
         ctl: CtlConfig::default(),
+        watchdog: WatchdogConfig::default(),
         pgbaton: OwnConfig { diverged_data: plan.diverged_data, ..OwnConfig::default() },
         source: Source::default(),
     }

@@ -10,10 +10,12 @@ use pgbaton::cluster::{
 };
 use pgbaton::config::{Credentials, Dynamic, HostPort, RestApi, STATISTICS_INTERVAL_DEFAULT};
 use pgbaton::decide::Reason;
-use pgbaton::publish::{Activity, Events, FenceSeen, Metrics, Published, ServerStatistics, Status};
+use pgbaton::publish::{
+    Activity, Events, FenceSeen, Metrics, Published, ServerStatistics, Status, WatchdogSeen,
+};
 use pgbaton::values::{
     Clock, Incarnation, LeaseDeadline, LeaseTimes, Lsn, MemberName, Monotonic, Revision, Strength,
-    SystemId, Term, Timeline, WalPosition,
+    SystemId, Term, Timeline, WalPosition, WatchdogMode,
 };
 use pgbaton::wake::Call;
 use serde_json::{Map, json};
@@ -226,6 +228,7 @@ fn base(state: State) -> Status {
         seen: Term(7),
         failsafe_until: None,
         fence: FenceSeen { strength: Strength::Namespace, remarks: String::new() },
+        watchdog: WatchdogSeen { mode: WatchdogMode::Off, ..WatchdogSeen::default() },
         health: Default::default(),
         unfit: None,
         stalled: false,

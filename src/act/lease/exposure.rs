@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::decide::HeldLease;
 use crate::mutants::{Mutant, planted};
-use crate::values::{Incarnation, LeaseDeadline, Strength};
+use crate::values::{Incarnation, LeaseDeadline, Strength, Watchdog};
 
 /// What makes acknowledging impossible at the deadline, whatever the agent is doing then.
 pub trait Fence {
@@ -34,6 +34,27 @@ pub trait Fence {
     /// Why it is not stronger.
     fn remarks(&self) -> String {
         String::new()
+    }
+
+    /// What is asked of a watchdog device from now on; `None` for nothing.
+    fn want_watchdog(&self, _watchdog: Option<Watchdog>) {}
+
+    /// Why the device that is wanted cannot be armed, as far as that is known.
+    fn watchdog_trouble(&self) -> Option<String> {
+        None
+    }
+
+    /// Has the device armed that is wanted.
+    ///
+    /// # Errors
+    /// Why it is not armed.
+    fn arm_watchdog(&self) -> impl Future<Output = Result<(), String>> {
+        std::future::ready(Ok(()))
+    }
+
+    /// Whether the device is armed.
+    fn is_watched(&self) -> bool {
+        false
     }
 
     /// What was done at a deadline and nobody has told of yet.

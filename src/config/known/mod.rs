@@ -51,6 +51,8 @@ pub(super) enum Kind {
     Command,
     /// `on`, `off` or `quorum`.
     SynchronousMode,
+    /// `off`, `automatic` or `required`.
+    WatchdogMode,
     InitdbOptions,
     Gucs,
 }

@@ -133,13 +133,11 @@ pub(super) const BOOTSTRAP: &[Known] = &[
     never("users", Any, "make roles in bootstrap.post_bootstrap"),
 ];
 
-const NO_WATCHDOG: &str = "no watchdog device is used";
-
 pub(super) const WATCHDOG: &[Known] = &[
-    later_so("mode", Any, NO_WATCHDOG),
-    later_so("device", Path, NO_WATCHDOG),
-    later_so("safety_margin", Int(-1, i64::MAX), NO_WATCHDOG),
-    later_so("driver", Text, NO_WATCHDOG),
+    acted("mode", WatchdogMode),
+    acted("device", Path),
+    acted("safety_margin", Int(-1, i64::MAX)),
+    acted("driver", OneOf(&["default", "testing"])),
 ];
 
 pub(super) const TAGS: &[Known] = &[

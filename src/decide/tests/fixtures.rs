@@ -99,6 +99,8 @@ pub fn view(name: &str) -> View {
             incarnation: Incarnation(9),
             may_lead: true,
             priority: 1,
+            barred: None,
+            needs_watchdog: false,
             can_bootstrap: true,
         }),
         settings: Arc::new(Settings {
@@ -439,6 +441,11 @@ impl View {
     pub fn unserved_for(mut self, seconds: u64) -> Self {
         self.memory.unserved_since = Some(NOW - Duration::from_secs(seconds));
         self
+    }
+
+    pub fn barred(mut self, why: &str) -> Self {
+        Arc::make_mut(&mut self.me).barred = Some(why.to_owned());
+        self.nofailover()
     }
 
     pub fn nofailover(mut self) -> Self {

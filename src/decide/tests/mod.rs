@@ -181,6 +181,15 @@ fn a_tagged_node_stands_by() {
 }
 
 #[test]
+fn a_node_without_the_watchdog_that_it_needs_stands_by_and_says_why() {
+    let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent));
+    let view = view.barred("the watchdog is required, but /dev/watchdog is no device");
+    let reason = "stand by: this node cannot be fenced: the watchdog is required, but /dev/watchdog \
+                  is no device";
+    assert_eq!(check(&view, reason), []);
+}
+
+#[test]
 fn after_a_clean_release_the_last_leader_is_waited_for_if_its_log_goes_further() {
     let view = view("b")
         .standby(1, 100)

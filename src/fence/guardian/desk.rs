@@ -18,14 +18,14 @@ const FORMER_GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// An agent, by the process at the other end of its socket.
 #[derive(Debug)]
-struct Agent {
-    socket: Option<OwnedFd>,
+pub(super) struct Agent {
+    pub(super) socket: Option<OwnedFd>,
     pid: i32,
     handle: Option<OwnedFd>,
 }
 
 impl Agent {
-    fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         self.handle.as_ref().is_some_and(|handle| !sys::is_ready(handle.as_fd(), 0))
     }
 
@@ -33,7 +33,7 @@ impl Agent {
         !self.is_alive() || Process::read(self.pid).is_none_or(|process| process.is_doomed())
     }
 
-    fn tell(&self, reply: &Reply, fds: &[std::os::fd::BorrowedFd<'_>]) {
+    pub(super) fn tell(&self, reply: &Reply, fds: &[std::os::fd::BorrowedFd<'_>]) {
         if let Some(socket) = &self.socket {
             // An agent that does not read misses an answer, and asks again.
             let _ = wire::send(socket.as_fd(), reply, fds);
@@ -43,7 +43,7 @@ impl Agent {
 
 /// One who wants to be let in.
 #[derive(Debug)]
-struct Candidate {
+pub(super) struct Candidate {
     agent: Agent,
     state: Wants,
 }
@@ -61,8 +61,8 @@ enum Wants {
 /// The desk.
 pub struct Desk {
     listener: Option<OwnedFd>,
-    agent: Agent,
-    candidate: Option<Candidate>,
+    pub(super) agent: Agent,
+    pub(super) candidate: Option<Candidate>,
     buffer: Vec<u8>,
     /// Nobody is there for the server any more: with it the guardian leaves.
     pub leaves: bool,
@@ -276,6 +276,7 @@ impl Guardian {
                     self.desk.refuse_candidate(&why);
                 }
             }
+            Request::Watch(watchdog) => self.watch(watchdog),
             Request::Leave => {
                 self.desk.agent.tell(&Reply::Gone, &[]);
                 self.desk.leaves = true;
@@ -330,6 +331,7 @@ impl Guardian {
                     verdict: Some(started.verdict),
                     stops: false,
                 });
+                self.nothing_left = false;
                 self.settle_timers();
             }
             Err(error) => self.failed(error.raw_os_error().unwrap_or(0), &error.to_string()),
@@ -381,6 +383,7 @@ impl Guardian {
                 let (child, stderr, verdict, stops) = (None, None, None, false);
                 let server = Guarded { child, child_handle, handle, stderr, verdict, stops };
                 self.server = Some(server);
+                self.nothing_left = false;
                 return true;
             }
             for one in outside {

@@ -129,13 +129,6 @@ impl Guardian {
         }
         Swept { processes: usize::from(self.server.is_some()), fenced: true, all_gone }
     }
-
-    /// After the postmaster's death: what it left behind.
-    pub(super) fn kill_what_is_left(&mut self) {
-        if !matches!(self.chosen.kind, Kind::Namespace { .. }) {
-            self.kill_all();
-        }
-    }
 }
 
 /// How many processes a postmaster has, itself included; for the record only.

@@ -1,6 +1,7 @@
 //! The guardian: a process of its own that starts the server, holds its deadline, and makes acknowledging
-//! impossible when it passes, whatever the agent is doing then. One thread, one loop; on the way to a kill
-//! nothing is reserved, written to a disk, or waited for.
+//! impossible when it passes, whatever the agent is doing then. One loop; on the way to a kill nothing is
+//! reserved, written to a disk, or waited for. A second thread, which reserves nothing and takes no lock,
+//! tends a watchdog device where there is one.
 
 mod cgroup;
 mod desk;
@@ -8,8 +9,10 @@ mod enforce;
 mod first;
 mod launch;
 mod log;
+mod lonely;
 mod probe;
 mod sweep;
+mod watch;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -18,6 +21,7 @@ use std::process::ExitCode;
 use super::page::Page;
 use super::socket;
 use super::sys::{self, LastResort};
+use super::watchdog::Tender;
 use crate::values::Monotonic;
 use desk::Desk;
 use launch::Kind;
@@ -61,6 +65,12 @@ struct Guardian {
     remarks: String,
     /// In a container, the agent is a child.
     agent_child: Option<i32>,
+    /// The watchdog device, while it is armed.
+    tender: Option<Tender>,
+    /// Nothing of the last server is left.
+    nothing_left: bool,
+    /// Since when there has been neither agent nor server.
+    lonely_since: Option<Monotonic>,
     ends: Option<i32>,
 }
 
@@ -116,6 +126,9 @@ impl Guardian {
             soft_at: None,
             remarks: String::new(),
             agent_child,
+            tender: None,
+            nothing_left: true,
+            lonely_since: None,
             ends: None,
             desk,
             chosen,
@@ -149,6 +162,7 @@ impl Guardian {
             let (verdict, stops) = (None, false);
             let server = Guarded { child: None, child_handle, handle, stderr, verdict, stops };
             self.server = Some(server);
+            self.nothing_left = false;
         }
     }
 
@@ -158,6 +172,10 @@ impl Guardian {
         loop {
             if let Some(code) = self.ends {
                 self.desk.close();
+                if let Some(tender) = self.tender.take() {
+                    tender.tell(self.server.is_none() && self.nothing_left);
+                    tender.end();
+                }
                 if let Some(cgroup) = &self.chosen.cgroup {
                     cgroup.remove();
                 }
@@ -185,7 +203,7 @@ impl Guardian {
             polled.add(Source::AgentReads, writer, libc::POLLOUT);
         }
         self.desk.poll_for(&mut polled);
-        let patience = self.desk.patience_millis();
+        let patience = self.patience_millis();
         if sys::poll(&mut polled.list[..polled.length], patience).is_err() {
             // Interrupted: looked at again at once.
             return;
@@ -212,6 +230,8 @@ impl Guardian {
             self.server_ended();
         }
         self.attend(&polled);
+        self.see_to_the_watchdog();
+        self.leave_when_lonely();
     }
 
     fn hear_server(&mut self) {
@@ -275,10 +295,7 @@ impl Guardian {
         self.hear_server();
         self.log.pass_on();
         self.server = None;
-        if status != 0 {
-            // Its backends outlive a postmaster that was killed, and some of them go on committing.
-            self.kill_what_is_left();
-        }
+        self.clear_up_after(status);
         self.page.server_ended(status);
         if self.desk.leaves {
             self.ends = Some(0);

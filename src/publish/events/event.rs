@@ -147,7 +147,8 @@ impl Event {
             .unwrap_or_default();
         for text in [&mut self.detail].into_iter().chain(self.error.as_mut()) {
             if text.len() > TEXT_LENGTH_MAX {
-                text.truncate(text.floor_char_boundary(TEXT_LENGTH_MAX));
+                let fits = |at: &usize| text.is_char_boundary(*at);
+                text.truncate((0..=TEXT_LENGTH_MAX).rev().find(fits).unwrap_or(0));
                 text.push_str(" ...");
             }
         }

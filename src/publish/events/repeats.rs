@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 
 use super::event::{Event, EventKind};
 
-/// How many of the same are noted one by one.
-const ONE_BY_ONE: u64 = 5;
+/// How many of the same failure are noted one by one.
+const FAILURES_ONE_BY_ONE: u64 = 5;
+/// The same for decisions and what the server was found doing: a day of drills has many alike.
+const OTHERS_ONE_BY_ONE: u64 = 20;
 /// What has not happened for so long is new again.
 const FORGOTTEN_AFTER_MICROS: i64 = 600_000_000;
 /// How many different ones are counted.
@@ -28,10 +30,12 @@ struct Counted {
 impl Repeats {
     /// Whether to note this one, and as the how many-th.
     pub fn notes(&mut self, event: &Event) -> Option<Option<u64>> {
-        // Milestones are what people look for; they come singly.
-        if !matches!(event.kind, EventKind::Decision | EventKind::Step | EventKind::Server) {
-            return Some(None);
-        }
+        let one_by_one = match event.kind {
+            EventKind::Step if event.error.is_some() => FAILURES_ONE_BY_ONE,
+            EventKind::Decision | EventKind::Server => OTHERS_ONE_BY_ONE,
+            // Milestones, and what was done, are what people look for; they come singly.
+            _ => return Some(None),
+        };
         let said = event.error.as_deref().unwrap_or(&event.detail);
         let now = event.at_micros;
         let is_same = |one: &Counted| {
@@ -58,7 +62,7 @@ impl Repeats {
                 1
             }
         };
-        if times <= ONE_BY_ONE {
+        if times <= one_by_one {
             return Some(None);
         }
         times.is_power_of_two().then_some(Some(times))
@@ -93,7 +97,7 @@ mod tests {
             noted += usize::from(repeats.notes(&decision("start")).is_some());
             noted += usize::from(repeats.notes(&decision("wait")).is_some());
         }
-        assert_eq!(noted, 2 * 9, "1 to 5, 8, 16, 32, 64");
+        assert_eq!(noted, 2 * 22, "1 to 20, 32, 64");
     }
 
     #[test]
