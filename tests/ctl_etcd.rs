@@ -221,7 +221,8 @@ async fn what_is_refused_before_anybody_was_asked() {
         ("failover", "pg-b\nn\n", "not confirmed"),
         ("switchover other --force", "", "the cluster has no leader"),
         ("failover other --force", "", "nobody could take over"),
-        ("restart demo", "", "restart is not available yet in pgbaton"),
+        ("reinit demo", "", "reinit is not available yet in pgbaton"),
+        ("restart demo --scheduled 2031-01-01T00:00Z", "", "cannot be scheduled yet"),
     ] {
         shop.run(arguments, answers).await.says(1, &[text]);
     }
