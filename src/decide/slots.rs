@@ -64,17 +64,34 @@ fn slots_of_all_others(view: &View) -> Vec<String> {
     others.map(MemberName::slot_name).collect()
 }
 
-/// The slots of the members that stream from a leader here: not of those that stream from another member,
-/// or from nobody.
+/// The slots of all other members that stream: also of those that stream through another one, which may be
+/// gone any time.
 pub fn member_slots(view: &View) -> Vec<String> {
     let cluster = view.cluster();
     let others = cluster.members.values().filter(|member| member.name != view.me.name);
-    let here = others.filter(|member| {
-        let between = upstream::of_member(&cluster, &member.name);
-        !member.is_fed_from_the_archive() && between.is_none_or(|it| it.name == view.me.name)
-    });
-    here.map(|member| member.name.slot_name()).collect()
+    let streaming = others.filter(|member| !member.is_fed_from_the_archive());
+    streaming.map(|member| member.name.slot_name()).collect()
 }
+
+/// The slots here of members that stream through another one, and up to where each of them has the log: nobody
+/// else would move them on, and they would keep log for ever.
+fn of_the_passed_on(view: &View, facts: &PrimaryFacts) -> Vec<(String, Lsn)> {
+    let cluster = view.cluster();
+    let others = cluster.members.values().filter(|member| member.name != view.me.name);
+    let passed_on = others.filter(|member| upstream::of_member(&cluster, &member.name).is_some());
+    passed_on
+        .filter_map(|member| {
+            let name = member.name.slot_name();
+            let slot = facts.slots.iter().find(|slot| slot.name == name && !slot.is_active)?;
+            let (kept, has) = (slot.restart?, member.replay_lsn?.min(facts.position.lsn));
+            let is_due = kept.bytes_behind(has) >= MOVE_ON_BYTES;
+            (is_due && slot.log != SlotLog::Lost).then_some((name, has))
+        })
+        .collect()
+}
+
+/// A slot keeps whole segments of log: moving it on by less frees nothing.
+const MOVE_ON_BYTES: u64 = 16 << 20;
 
 /// The slots of the members that stream from this standby.
 fn slots_of_the_fed(view: &View) -> Vec<String> {
@@ -131,6 +148,10 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     let mut effects = Vec::new();
     if !missing.is_empty() || !unwanted.is_empty() {
         effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
+    }
+    let moved = of_the_passed_on(view, facts);
+    if !moved.is_empty() {
+        effects.push(Effect::AdvanceSlots(moved));
     }
     for slot in &view.settings.dynamic.slots {
         let Some((database, plugin)) = &slot.logical else { continue };

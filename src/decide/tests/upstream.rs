@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Cluster, ReplicationState, Role, Upstream};
+use crate::cluster::{Cluster, ReplicationState, Role, Slot, Upstream};
 use crate::decide::slots;
 use crate::values::{Lsn, Timeline, WalPosition};
 use serde_json::{Value, json};
@@ -105,15 +105,15 @@ fn who_is_tagged_nostream_streams_from_nobody() {
 }
 
 #[test]
-fn a_slot_is_where_its_member_streams_from() {
+fn a_slot_is_where_its_member_streams_from_and_with_the_leader() {
     let tagged = json!({"replicatefrom": "b"});
     let leader = view("a").primary(1, 100).leading(after(4_000)).streams("b").streams("c");
     assert_eq!(slots::member_slots(&leader), ["b", "c"]);
     let leader = leader.with_tags("c", tagged.clone());
-    assert_eq!(slots::member_slots(&leader), ["b"], "c streams from b");
+    assert_eq!(slots::member_slots(&leader), ["b", "c"], "b may be gone any time");
     assert!(slots::retained(&leader).is_empty(), "c is not gone");
     let leader = leader.with_tags("b", json!({"nostream": true}));
-    assert_eq!(slots::member_slots(&leader), [""; 0], "b streams from nobody");
+    assert_eq!(slots::member_slots(&leader), ["c"], "b streams from nobody");
     let between = view("b").held_by("a").streams("b").streams("c").with_tags("c", tagged);
     let between = between.standby(1, 100).following("a");
     let made = decide(&between).upkeep.into_iter().find_map(|effect| match effect {
@@ -121,6 +121,28 @@ fn a_slot_is_where_its_member_streams_from() {
         _ => None,
     });
     assert_eq!(made, Some(vec!["c".to_owned()]));
+}
+
+#[test]
+fn the_leader_moves_the_slot_of_a_member_on_that_streams_through_another() {
+    const SEGMENT: u64 = 16 << 20;
+    let moved = |restart: u64, replayed: u64| {
+        let slot = Slot { restart: Some(Lsn(restart)), ..Slot::physical("c") };
+        let leader = view("a").primary(1, 9 * SEGMENT).leading(after(4_000)).streams("b");
+        let leader = leader.streams("c").with_tags("c", json!({"replicatefrom": "b"}));
+        let leader = leader.with_slots(vec![Slot::physical("b"), slot]).changed(|cluster| {
+            let member = cluster.members.get_mut(&"c".into()).expect("a member");
+            member.replay_lsn = Some(Lsn(replayed));
+        });
+        decide(&leader).upkeep.into_iter().find_map(|effect| match effect {
+            Effect::AdvanceSlots(to) => Some(to),
+            _ => None,
+        })
+    };
+    assert_eq!(moved(SEGMENT, 3 * SEGMENT), Some(vec![("c".to_owned(), Lsn(3 * SEGMENT))]));
+    assert_eq!(moved(SEGMENT, 2 * SEGMENT - 1), None, "no segment would be freed");
+    let ahead = Some(vec![("c".to_owned(), Lsn(9 * SEGMENT))]);
+    assert_eq!(moved(SEGMENT, 10 * SEGMENT), ahead, "never past what the leader has");
 }
 
 #[test]
