@@ -1,4 +1,4 @@
-//! Once the faults are over: one writable primary, everybody else streams from it on its timeline;
+//! Once the faults are over: one writable primary, everybody else streams from it, perhaps through another;
 //! except who stays down because its settings say so.
 
 use pgbaton::config::DivergedData;
@@ -34,8 +34,7 @@ pub fn missing(world: &World) -> Result<(), String> {
         _ => return Err(format!("{} leads, and takes no writes", host.name)),
     }
     for (node, other) in world.hosts.iter().enumerate().filter(|(node, _)| *node != leader) {
-        let pg = other.pg.borrow();
-        if pg.process == Process::Standby && pg.receiver.connected == Some(leader) {
+        if streams(world, node, leader) {
             continue;
         }
         if !may_stay_down(world, node) {
@@ -43,6 +42,23 @@ pub fn missing(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a node's server gets its log from the leader, straight or through others.
+fn streams(world: &World, node: usize, leader: usize) -> bool {
+    let mut at = node;
+    for _ in 0..world.hosts.len() {
+        let pg = world.hosts[at].pg.borrow();
+        if pg.process != Process::Standby {
+            return false;
+        }
+        match pg.receiver.connected {
+            Some(from) if from == leader => return true,
+            Some(from) => at = from,
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Whether writes are to wait for a standby, and every other node stays down because it was told to.
