@@ -64,11 +64,13 @@ pub enum Mutant {
     SyncRecordIgnored,
     /// One voter fewer than needed is heard.
     SyncVotesTooFew,
+    /// An offer that was not answered is forgotten: it may still arrive.
+    OfferForgotten,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 30] = [
+    pub const ALL: [Mutant; 31] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -99,6 +101,7 @@ impl Mutant {
         Mutant::SyncPublishedEarly,
         Mutant::SyncRecordIgnored,
         Mutant::SyncVotesTooFew,
+        Mutant::OfferForgotten,
     ];
 }
 

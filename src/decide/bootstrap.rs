@@ -136,6 +136,11 @@ pub fn undo(view: &View) -> Decision {
         let reason = Reason::plain("pause before undoing the bootstrap");
         return Decision::wait(reason).and_look_again_at(until);
     }
+    if view.cluster.is_none() {
+        // What was sent last may have been applied, and may still be.
+        let reason = Reason::plain("wait for the store before undoing the bootstrap");
+        return Decision::wait(reason);
+    }
     let cluster = view.cluster();
     let claimed_by_me = cluster.claimant == Some(view.me.incarnation);
     match (cluster.initialize.as_ref().map(|key| key.value), own_system_id(view)) {

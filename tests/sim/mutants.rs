@@ -47,6 +47,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::SyncPublishedEarly => 3_000,
         Mutant::SyncRecordIgnored => 3_000,
         Mutant::SyncVotesTooFew => return Ground::History(histories::LONE_VOTER),
+        Mutant::OfferForgotten => return Ground::History(histories::LATE_OFFER),
     };
     Ground::Seeds(seeds)
 }

@@ -13,9 +13,7 @@ use crate::cluster::{Baton, BatonState, Versioned};
 use crate::dcs::{Store, Txn, txns};
 use crate::decide::{HeldLease, LeaseSight};
 use crate::mutants::{Mutant, planted};
-use crate::values::{
-    Clock, Incarnation, LeaseDeadline, LeaseTimes, MemberName, Monotonic, Revision, WalPosition,
-};
+use crate::values::{Clock, LeaseDeadline, LeaseTimes, Monotonic, Revision};
 
 /// The task that holds the lease.
 pub struct Keeper<S, C, F> {
@@ -31,6 +29,8 @@ pub struct Keeper<S, C, F> {
 pub(super) enum Written {
     /// It is ours, by this try.
     Ours(Revision, Sent),
+    /// It is ours, and gives the lease away: this agent holds it no more.
+    Given,
     /// It is somebody else's, at this revision.
     Foreign(Revision),
     /// Nobody's: the store has lost it with everything else.
@@ -172,7 +172,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 });
                 Ok(deadline)
             }
-            Written::Foreign(_) | Written::Emptied => Err(LeaseError::Conflict),
+            Written::Given | Written::Foreign(_) | Written::Emptied => Err(LeaseError::Conflict),
             Written::Unknown => Err(LeaseError::Unresolved),
         }
     }
@@ -193,73 +193,6 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.settle(written, baton);
         let raised = self.held.as_ref().is_some_and(|held| held.baton.term == term);
         if raised { Ok(()) } else { Err(LeaseError::Unresolved) }
-    }
-
-    async fn release(&mut self, position: Option<WalPosition>) -> Result<(), LeaseError> {
-        let seen = self.seen().filter(|seen| self.is_mine(&seen.value));
-        let (mut baton, revision) = match (&self.held, seen) {
-            (Some(held), _) => (held.baton.clone(), held.revision),
-            // A lease that ran out, or an offer that cannot be used: still ours to give up.
-            (None, Some(seen)) => (seen.value, seen.revision),
-            (None, None) => return Err(LeaseError::NotHeld),
-        };
-        baton.state = BatonState::Released;
-        baton.nonce = (self.parts.nonces)();
-        baton.sequence += 1;
-        baton.position = position.or(baton.position);
-        let txn = txns::released(revision, &baton);
-        self.give_away(baton, txn).await
-    }
-
-    async fn offer(
-        &mut self,
-        to: MemberName,
-        incarnation: Incarnation,
-        position: Option<WalPosition>,
-    ) -> Result<(), LeaseError> {
-        let held = self.held.clone().ok_or(LeaseError::NotHeld)?;
-        let baton = Baton {
-            term: held.baton.term.next(),
-            incarnation,
-            holder: to,
-            sequence: 1,
-            nonce: (self.parts.nonces)(),
-            position: position.or(held.baton.position),
-            ttl: self.times().ttl,
-            state: BatonState::Offered,
-        };
-        let txn = txns::taken(held.revision, &baton, *self.parts.display.borrow());
-        self.give_away(baton, txn).await
-    }
-
-    /// Writes a baton that ends this holding. A result that is not known is looked up before anything
-    /// else happens; while it is not known, this agent holds nothing.
-    async fn give_away(&mut self, baton: Baton, txn: Txn) -> Result<(), LeaseError> {
-        let before = self.held.clone();
-        let mut written = self.write(&baton, txn).await;
-        let until = self.now() + self.times().ttl;
-        while matches!(written, Written::Unknown) && self.now() < until {
-            written = self.look_up().await;
-        }
-        match written {
-            Written::Ours(..) => {
-                self.drop_hold();
-                Ok(())
-            }
-            Written::Foreign(revision)
-                if before.as_ref().is_some_and(|b| b.revision == revision) =>
-            {
-                Err(LeaseError::Unresolved)
-            }
-            Written::Foreign(revision) => {
-                self.lose(revision);
-                Err(LeaseError::Conflict)
-            }
-            Written::Unknown | Written::Emptied => {
-                self.drop_hold();
-                Err(LeaseError::Unresolved)
-            }
-        }
     }
 
     async fn renew(&mut self) {
@@ -297,7 +230,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     }
 
     /// Takes in what became of a renewal.
-    fn settle(&mut self, written: Written, baton: Baton) {
+    pub(super) fn settle(&mut self, written: Written, baton: Baton) {
         let Some(held) = self.held.clone() else { return };
         match written {
             Written::Ours(revision, sent) => {
@@ -315,6 +248,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 self.renew_at = self.now();
             }
             Written::Emptied => self.is_emptied(),
+            Written::Given => self.drop_hold(),
             Written::Foreign(revision) => {
                 self.parts.metrics.renewal("lost");
                 self.lose(revision);
@@ -374,13 +308,13 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.parts.exposure.settle();
     }
 
-    fn drop_hold(&mut self) {
+    pub(super) fn drop_hold(&mut self) {
         self.held = None;
         self.open.clear();
         self.parts.shown.send_replace(LeaseSight::default());
     }
 
-    fn lapse(&mut self) {
+    pub(super) fn lapse(&mut self) {
         warn!("the lease ran out before it could be renewed");
         self.drop_hold();
     }

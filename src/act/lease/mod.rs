@@ -3,6 +3,7 @@
 //! lock with anything that does; it asks the loop for nothing but a sign of life.
 
 mod exposure;
+mod giving;
 mod held;
 mod keeper;
 mod orders;

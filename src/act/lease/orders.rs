@@ -13,6 +13,9 @@ pub enum LeaseError {
     /// The store did not answer, and whether it was written is not known yet.
     #[error("the store did not answer, the baton may have been written")]
     Unresolved,
+    /// The store did not take it in time, and cannot take it any more: the lease is as it was.
+    #[error("the store did not take it in time")]
+    Kept,
     /// The answer came when the lease it gives had run out already.
     #[error("the answer came too late")]
     TooLate,

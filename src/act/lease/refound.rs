@@ -58,7 +58,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 Ok(renewed)
             }
             Written::Foreign(Revision::ABSENT) => Err(LeaseError::Unresolved),
-            Written::Foreign(_) => Err(LeaseError::Conflict),
+            Written::Given | Written::Foreign(_) => Err(LeaseError::Conflict),
             Written::Unknown | Written::Emptied => Err(LeaseError::Unresolved),
         }
     }

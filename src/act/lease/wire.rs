@@ -8,7 +8,7 @@ use super::exposure::Fence;
 use super::keeper::{Keeper, Written};
 use super::refound;
 use super::tries::Sent;
-use crate::cluster::Baton;
+use crate::cluster::{Baton, BatonState};
 use crate::dcs::{Store, Txn, decode};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Clock, LeaseTimes, Revision};
@@ -80,7 +80,13 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
         let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
         let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
+        let gives = found.value.state != BatonState::Held
+            || found.value.incarnation != self.parts.incarnation;
         match self.open.sent(found.value.nonce) {
+            Some(_) if gives => {
+                self.open.clear();
+                Written::Given
+            }
             Some(sent) => {
                 self.open.clear();
                 Written::Ours(found.revision, sent)

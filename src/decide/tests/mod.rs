@@ -426,6 +426,13 @@ fn what_an_earlier_claim_may_still_finish_is_not_removed() {
 }
 
 #[test]
+fn a_bootstrap_is_not_undone_before_the_store_was_read() {
+    let mut view = view("b").unfinished(Unfinished::Bootstrap);
+    view.cluster = None;
+    assert!(check(&view, "wait for the store before undoing the bootstrap").is_empty());
+}
+
+#[test]
 fn a_bootstrap_that_failed_is_undone_and_ends_the_agent() {
     let view = view("a")
         .empty()

@@ -22,7 +22,7 @@ struct History {
 /// How often each is lived.
 const LIVES: u64 = 25;
 
-const ALL: [History; 11] = [
+const ALL: [History; 12] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -47,6 +47,9 @@ const ALL: [History; 11] = [
     History { name: "a_silent_member_does_not_hold_up_the_race", plan: silent_member },
     // The rule took the acceptance for one of the lease that was taken after it.
     History { name: "an_acceptance_is_of_one_lease", plan: late_question },
+    // The lead that was offered stayed with the old leader as far as it knew, which opened its server again,
+    // and then the offer arrived.
+    History { name: LATE_OFFER, plan: late_offer },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
@@ -54,6 +57,8 @@ const ALL: [History; 11] = [
 
 /// A timeline that was left goes further than the one that was taken.
 pub const DEAD_BRANCH: &str = "a_dead_branch_that_goes_further_does_not_win";
+/// An offer that was not answered is still on its way.
+pub const LATE_OFFER: &str = "an_offer_that_was_not_answered_does_not_arrive_any_more";
 /// The only voter that is left has not received what the other one has confirmed.
 pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
@@ -209,4 +214,13 @@ fn late_question() -> Plan {
         sync,
         ..plan(faults)
     }
+}
+
+fn late_offer() -> Plan {
+    let faults = vec![
+        fault(What::Switchover, Target::Leader, 68, 32),
+        fault(What::SlowStore, Target::Same, 80, 194),
+        fault(What::KillNode, Target::Other, 98, 120),
+    ];
+    Plan { primary_start_timeout_seconds: 1, ..plan(faults) }
 }

@@ -148,6 +148,8 @@ pub struct Pg {
     pub awaits_standby: bool,
     /// Since when it has been of no use, and until when it was.
     pub useless: Option<(Duration, Duration)>,
+    /// Whether it was when that was last looked at.
+    pub is_useless: bool,
     /// How much longer starts, stops and promotions take.
     pub slow: Duration,
     /// Whom its commits wait for.
@@ -181,6 +183,7 @@ impl Default for Pg {
             complaints: 0,
             awaits_standby: false,
             useless: None,
+            is_useless: false,
             slow: Duration::ZERO,
             sync: Synchronous::default(),
             fence: None,

@@ -48,11 +48,15 @@ fn note_use(world: &World, node: usize) {
     let now = world.now();
     let mut pg = world.hosts[node].pg.borrow_mut();
     if pg.stalled || pg.stopped.is_some() || pg.full {
+        // As long as it lasts, also over time in which the node itself was frozen.
         let since = match pg.useless {
-            Some((since, until)) if now - until < Duration::from_millis(50) => since,
+            Some((since, _)) if pg.is_useless => since,
             _ => now,
         };
         pg.useless = Some((since, now));
+        pg.is_useless = true;
+    } else {
+        pg.is_useless = false;
     }
 }
 
