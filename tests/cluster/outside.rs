@@ -254,6 +254,11 @@ fn a_restart_brings_settings_into_force_that_wait_for_it() {
         let told = std::fs::read_to_string(&told).unwrap_or_default();
         told.lines().filter(|line| line.starts_with("on_restart ")).count() == 2
     });
+    wait_until("nothing waits any more", BOUND, || {
+        (0..2).all(|node| {
+            cluster.member(node).is_some_and(|member| member.get("pending_restart").is_none())
+        })
+    });
     let again = cluster.nodes[leader].ctl(&["restart", scope, "--pending", "--force"]);
     assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"));
 }

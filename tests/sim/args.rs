@@ -11,6 +11,8 @@ pub struct Args {
     pub everything: bool,
     /// The fault that is planted.
     pub mutant: Option<Mutant>,
+    /// The planted fault that is looked for where it has to be seen.
+    pub hunt: Option<Mutant>,
     /// One history alone.
     pub history: Option<String>,
     /// Whether the story is told.
@@ -27,6 +29,7 @@ usage: cargo test --release --features mutants --test sim -- [OPTIONS]
   --from S       the first of them (1)
   --seed S       this one alone
   --mutant NAME  with this fault planted
+  --hunt NAME    look for this planted fault where it has to be seen: in its seeds, or its history
   --history NAME one history of tests/sim/histories alone
   --trace        tell the story of it
 
@@ -38,8 +41,14 @@ impl Args {
     /// # Errors
     /// What is wrong with it, or the help that was asked for.
     pub fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut args =
-            Args { seeds: (1, SEEDS), everything: true, mutant: None, history: None, trace: false };
+        let mut args = Args {
+            seeds: (1, SEEDS),
+            everything: true,
+            mutant: None,
+            hunt: None,
+            history: None,
+            trace: false,
+        };
         let mut words = words.peekable();
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -47,6 +56,7 @@ impl Args {
                 "--from" => args.seeds.0 = number(&word, words.next())?,
                 "--seed" => args.seeds = (number(&word, words.next())?, 1),
                 "--mutant" => args.mutant = Some(mutant(words.next())?),
+                "--hunt" => args.hunt = Some(mutant(words.next())?),
                 "--history" => args.history = Some(words.next().unwrap_or_default()),
                 "--trace" => args.trace = true,
                 _ => return Err(format!("unknown argument {word}\n\n{HELP}")),
@@ -69,5 +79,5 @@ fn mutant(name: Option<String>) -> Result<Mutant, String> {
         .iter()
         .find(known)
         .copied()
-        .ok_or_else(|| format!("--mutant wants one of {:?}, not {name:?}\n\n{HELP}", Mutant::ALL))
+        .ok_or_else(|| format!("expected one of {:?}, not {name:?}\n\n{HELP}", Mutant::ALL))
 }

@@ -62,6 +62,10 @@ fn main() -> ExitCode {
         histories::all(&mut report, name, args.trace);
         return report.end();
     }
+    if let Some(mutant) = args.hunt {
+        planted(&mut report, vec![mutants::hunt(mutant)]);
+        return report.end();
+    }
     if args.trace {
         let (from, count) = args.seeds;
         for seed in from..from + count {
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
     }
     seeds(&args, &mut report);
     if args.everything {
-        planted(&mut report);
+        planted(&mut report, mutants::all());
     }
     report.end()
 }
@@ -113,8 +117,8 @@ fn seeds(args: &Args, report: &mut Report) {
     }
 }
 
-fn planted(report: &mut Report) {
-    for caught in mutants::all() {
+fn planted(report: &mut Report, caught: Vec<mutants::Caught>) {
+    for caught in caught {
         let name = format!("the_planted_fault_is_seen::{:?}", caught.mutant);
         match caught.by {
             Some(by) => {

@@ -25,7 +25,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::UnguardedWrite => 1_000,
         Mutant::LsnWithoutEpoch => return Ground::History(histories::DEAD_BRANCH),
         Mutant::VoteWhileReceiving => 1_000,
-        Mutant::OwnerByName => 3_000,
+        Mutant::OwnerByName => 8_000,
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
         Mutant::StartAfterBrokenRewind => 1_000,
@@ -79,7 +79,8 @@ pub fn all() -> Vec<Caught> {
     caught.into_inner().expect("no hunter dies with the list in hand")
 }
 
-fn hunt(mutant: Mutant) -> Caught {
+/// Plants one, and looks for it where it has to be seen.
+pub fn hunt(mutant: Mutant) -> Caught {
     match ground(mutant) {
         Ground::Seeds(limit) => {
             let batch = batch::run(1, limit, Some(mutant), 1, 1);

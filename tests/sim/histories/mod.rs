@@ -21,6 +21,8 @@ struct History {
 
 /// How often each is lived.
 const LIVES: u64 = 25;
+/// How often at the most while a planted fault is hunted in it.
+const LIVES_OF_A_FAULT: u64 = 500;
 
 const ALL: [History; 12] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
@@ -103,7 +105,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
 /// Lives one of them until a rule is broken; returns in which life, and the rule.
 pub fn first_broken(name: &str) -> Option<(u64, Violation)> {
     let history = ALL.iter().find(|history| history.name == name)?;
-    (0..LIVES)
+    (0..LIVES_OF_A_FAULT)
         .find_map(|life| Some((life, live_by((history.plan)(), Rng::new(life), false).violation?)))
 }
 
@@ -219,7 +221,7 @@ fn late_question() -> Plan {
 fn late_offer() -> Plan {
     let faults = vec![
         fault(What::Switchover, Target::Leader, 68, 32),
-        fault(What::SlowStore, Target::Same, 80, 194),
+        fault(What::SlowStore, Target::Same, 74, 194),
         fault(What::KillNode, Target::Other, 98, 120),
     ];
     Plan { primary_start_timeout_seconds: 1, ..plan(faults) }
