@@ -12,7 +12,7 @@ use crate::values::{MemberName, Monotonic};
 use super::decision::{Decision, Effect, Reason};
 use super::symptoms::stall_basis;
 use super::view::{JobKind, Seat, View};
-use super::{leading, symptoms};
+use super::{leading, symptoms, synchronous};
 
 /// A primary whose log cannot be continued by one more segment is as good as full.
 const A_SEGMENT_BYTES: u64 = 16 << 20;
@@ -105,7 +105,10 @@ pub fn stalled(view: &View) -> Option<Decision> {
 
 fn restart(view: &View, signs: String) -> Decision {
     let within = view.settings.dynamic.primary_start_timeout.max(view.settings.times.ttl);
-    let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Primary, within }];
+    // As after a crash: what its standbys lack must not be read, nor anything acknowledged alone.
+    let closed = synchronous::comes_up_closed(view);
+    let start_as = if closed { StartAs::Standby(None) } else { StartAs::Primary };
+    let effects = vec![Effect::Kill, Effect::Start { start_as, within }];
     let kind = JobKind::Start;
     Decision::act(Reason::with(RESTART_LABEL, signs), kind, effects).interrupting()
 }

@@ -18,6 +18,7 @@ mod swarm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use stack::Stack;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let words: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    let began = Instant::now();
     let _daemon = daemon::Daemon::ready();
     daemon::base_image();
     stack::build_images();
@@ -59,13 +61,22 @@ fn main() -> ExitCode {
     if chosen(name) && !run(name, swarm::the_stack_works_on_a_swarm_of_one) {
         failed.push(name);
     }
-    if failed.is_empty() {
-        println!("\ntest result: ok");
-        return ExitCode::SUCCESS;
+    if !failed.is_empty() {
+        println!("\nfailures:\n    {}", failed.join("\n    "));
     }
-    println!("\ntest result: FAILED: {}", failed.join(", "));
-    ExitCode::FAILURE
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {} passed; {} failed; 0 ignored; 0 measured; 0 filtered out; \
+         finished in {:.2}s",
+        PASSED.load(Ordering::Relaxed),
+        failed.len(),
+        began.elapsed().as_secs_f64()
+    );
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+/// How many drills have passed.
+static PASSED: AtomicUsize = AtomicUsize::new(0);
 
 /// The drills on the compose stack, which is gone afterwards.
 fn go_through(chosen: &dyn Fn(&str) -> bool, failed: &mut Vec<&'static str>) {
@@ -89,7 +100,9 @@ fn go_through(chosen: &dyn Fn(&str) -> bool, failed: &mut Vec<&'static str>) {
 fn run(name: &str, test: impl FnOnce()) -> bool {
     let began = Instant::now();
     let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+    PASSED.fetch_add(usize::from(passed), Ordering::Relaxed);
     let verdict = if passed { "ok" } else { "FAILED" };
-    println!("test {name} ... {verdict} ({:.1} s)", began.elapsed().as_secs_f64());
+    println!("{name} took {:.1} s", began.elapsed().as_secs_f64());
+    println!("test {name} ... {verdict}");
     passed
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cluster::{Finding, Health, State, Trouble, UNFIT};
+use crate::config::SynchronousMode;
 use crate::values::{Lsn, MemberName, Monotonic};
 
 /// So many seconds before the view's moment.
@@ -152,6 +153,10 @@ fn stopped_sessions_are_handed_over_unless_new_ones_write() {
     let effects = check(&writes, &format!("{RESTART_LABEL}: {signs}"));
     assert_eq!(decide(&stopped().log_at(100, 1)).reason.label, RESTART_LABEL);
     assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Primary, .. }));
+    let mut waits = writes;
+    Arc::make_mut(&mut waits.settings).dynamic.synchronous_mode = SynchronousMode::On;
+    let effects = check(&waits, &format!("{RESTART_LABEL}: {signs}"));
+    assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Standby(None), .. }));
 }
 
 #[test]
