@@ -226,7 +226,7 @@ fn a_restart_brings_settings_into_force_that_wait_for_it() {
     let leader = cluster.wait_until_whole(START_BOUND);
     let server = cluster.nodes[leader].postgresql();
     let limits = json!({"primary_start_timeout": 0,
-                        "postgresql": {"parameters": {"max_connections": 77}}});
+                        "postgresql": {"parameters": {"max_connections": 133}}});
     let answer = cluster.nodes[leader].send("PATCH", "/config", &limits.to_string());
     assert_eq!(answer.status, 200, "{}", answer.body);
     let scope = "test";
@@ -245,7 +245,7 @@ fn a_restart_brings_settings_into_force_that_wait_for_it() {
     for name in ["node-1", "node-2"] {
         assert!(said.contains(&format!("Success: restart on member {name}")), "{said}");
     }
-    assert_eq!(sql::value(server, "SHOW max_connections").as_deref(), Ok("77"));
+    assert_eq!(sql::value(server, "SHOW max_connections").as_deref(), Ok("133"));
     let log = cluster.nodes[leader].log();
     assert!(log.contains("restart: somebody asked for it"), "{log}");
     assert!(!log[before.len()..].contains("hand over"), "the lease goes on: {log}");
