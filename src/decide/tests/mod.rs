@@ -1,5 +1,7 @@
 //! Rules of the table, row by row, through one helper.
 
+mod bootstrap;
+mod election;
 mod failsafe;
 mod fixtures;
 mod gray;
@@ -109,96 +111,6 @@ fn a_holder_that_learns_of_a_later_promise_raises_its_term() {
     let view = view("a").primary(1, 100).leading(after(4_000)).promised_by("b", 9);
     let effects = check(&view, "raise the term: a race broke off: to 9");
     assert_eq!(effects, [Effect::RaiseTerm(Term(9))]);
-}
-
-#[test]
-fn nobody_leads_before_the_votes_are_in() {
-    let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent));
-    let effects = check(&view, "race: ask the others where they stand: term 4");
-    assert_eq!(effects, [Effect::CollectVotes { term: Term(4), baton: Revision(30) }]);
-}
-
-#[test]
-fn the_best_voter_takes_the_seat_and_records_the_intent_first() {
-    let view = view("b")
-        .standby(1, 100)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .ballot(&[("b", 1, 100), ("c", 1, 90)]);
-    let effects = check(&view, "take the lead: won the race: term 4, votes of b, c");
-    assert!(matches!(effects[0], Effect::TakeBaton { term: Term(4), baton: Revision(30), .. }));
-    let place = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted).unwrap();
-    let intent = place(|effect| matches!(effect, Effect::RecordIntent { .. }));
-    let promote = place(|effect| matches!(effect, Effect::Promote));
-    assert!(intent < promote);
-    assert_eq!(effects.last(), Some(&Effect::RecordPromotion));
-}
-
-#[test]
-fn the_others_leave_it_to_the_best() {
-    let view = view("b")
-        .standby(1, 100)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .ballot(&[("b", 1, 100), ("c", 1, 101)]);
-    assert_eq!(check(&view, "leave it to the better candidate: c"), []);
-}
-
-#[test]
-fn a_voter_that_sees_the_holder_alive_is_believed_for_a_while() {
-    let view = view("b")
-        .standby(1, 100)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .ballot(&[("b", 1, 100)])
-        .refused("c", Refusal::HolderIsAlive);
-    assert_eq!(check(&view, "wait: a member still sees the holder alive: c"), []);
-}
-
-#[test]
-fn a_silent_voter_gets_a_second_round_but_no_veto() {
-    let view = view("b")
-        .standby(1, 100)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .ballot(&[("b", 1, 100)])
-        .silent("c");
-    assert_eq!(check(&view, "ask again: a member did not answer: c"), []);
-    let second = view.round(2);
-    let effects = check(&second, "take the lead: won the race: term 4, votes of b");
-    assert!(!effects.is_empty());
-}
-
-#[test]
-fn who_lacks_too_much_does_not_lead() {
-    let view = view("b")
-        .standby(1, 100)
-        .published(100 + 2_000_000)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .ballot(&[("b", 1, 100)]);
-    assert_eq!(check(&view, "no candidate is fit: b lacks 2000000 bytes"), []);
-}
-
-#[test]
-fn a_tagged_node_stands_by() {
-    let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent)).nofailover();
-    assert_eq!(check(&view, "stand by: this node is tagged nofailover"), []);
-}
-
-#[test]
-fn a_node_without_the_watchdog_that_it_needs_stands_by_and_says_why() {
-    let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent));
-    let view = view.barred("the watchdog is required, but /dev/watchdog is no device");
-    let reason = "stand by: this node cannot be fenced: the watchdog is required, but /dev/watchdog \
-                  is no device";
-    assert_eq!(check(&view, reason), []);
-}
-
-#[test]
-fn after_a_clean_release_the_last_leader_is_waited_for_if_its_log_goes_further() {
-    let view = view("b")
-        .standby(1, 100)
-        .published(150)
-        .seat(Seat::Vacant(Vacancy::Released))
-        .ballot(&[("b", 1, 100)]);
-    let expected = "wait for the last leader: its log goes further than any here";
-    assert_eq!(check(&view, expected), []);
 }
 
 #[test]
@@ -381,95 +293,6 @@ fn a_holder_is_given_the_ttl_it_renewed_with() {
     };
     check(&asked(20), "refuse to promise: HolderIsAlive");
     check(&asked(29), "promise: term 4");
-}
-
-#[test]
-fn only_one_node_bootstraps() {
-    let claims = view("a").empty().seat(Seat::Vacant(Vacancy::NeverHeld)).blank_cluster();
-    let effects = check(&claims, "bootstrap a new cluster");
-    assert_eq!(effects[0], Effect::ClaimInitialize);
-    let claimed = claims.initialize(Initialize::Claimed);
-    check(&claimed, "wait: another node is bootstrapping the cluster");
-}
-
-#[test]
-fn a_claim_that_came_late_is_given_up() {
-    let claimed = view("a")
-        .empty()
-        .seat(Seat::Vacant(Vacancy::NeverHeld))
-        .blank_cluster()
-        .initialize(Initialize::Claimed)
-        .claimed_by_me();
-    let effects = check(&claimed, "give the claim up: the bootstrap it was for is over");
-    assert_eq!(effects, [Effect::DropClaim]);
-}
-
-#[test]
-fn a_bootstrap_that_was_written_down_after_all_is_kept() {
-    let kept = view("a")
-        .down(ControlState::InProduction, 1, 100)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .unfinished(Unfinished::Bootstrap);
-    let effects = check(&kept, "keep the bootstrap: it was written down after all");
-    assert_eq!(effects, [Effect::Finish]);
-}
-
-#[test]
-fn what_an_earlier_claim_may_still_finish_is_not_removed() {
-    let open = view("a")
-        .down(ControlState::InProduction, 1, 100)
-        .seat(Seat::Vacant(Vacancy::Silent))
-        .blank_cluster()
-        .initialize(Initialize::Claimed)
-        .unfinished(Unfinished::Bootstrap);
-    check(&open, "wait: an earlier claim to bootstrap may still be finished");
-}
-
-#[test]
-fn a_bootstrap_is_not_undone_before_the_store_was_read() {
-    let mut view = view("b").unfinished(Unfinished::Bootstrap);
-    view.cluster = None;
-    assert!(check(&view, "wait for the store before undoing the bootstrap").is_empty());
-}
-
-#[test]
-fn a_bootstrap_that_failed_is_undone_and_ends_the_agent() {
-    let view = view("a")
-        .empty()
-        .seat(Seat::Vacant(Vacancy::NeverHeld))
-        .blank_cluster()
-        .unfinished(Unfinished::Bootstrap)
-        .failed(JobKind::Bootstrap, "post_bootstrap said no");
-    let effects = check(&view, "undo the bootstrap that was not finished: post_bootstrap said no");
-    assert!(effects.contains(&Effect::RemoveData) && effects.contains(&Effect::DropClaim));
-    assert!(matches!(effects.last(), Some(Effect::Exit(_))));
-}
-
-#[test]
-fn existing_data_is_adopted_where_there_is_no_cluster() {
-    let view = view("a")
-        .down(ControlState::ShutDown, 1, 100)
-        .seat(Seat::Vacant(Vacancy::NeverHeld))
-        .blank_cluster();
-    let effects = check(&view, "adopt the existing data as the cluster's first");
-    assert!(!effects.contains(&Effect::InitializeData) && !effects.contains(&Effect::RemoveData));
-}
-
-#[test]
-fn after_a_full_restart_everybody_comes_up_as_a_standby() {
-    for state in [ControlState::ShutDown, ControlState::InProduction, ControlState::InRecovery] {
-        let view = view("a").down(state, 1, 100).seat(Seat::Vacant(Vacancy::Silent));
-        let effects = check(&view, "start as a standby: nobody leads, this node may stand");
-        assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Standby(None), .. }));
-    }
-}
-
-#[test]
-fn an_empty_node_copies_from_a_leader_that_serves() {
-    let view = view("b").empty().held_by("a");
-    let effects = check(&view, "copy the leader's data: a");
-    assert_eq!(effects[0], Effect::Begin(Unfinished::Copy));
-    assert!(matches!(effects[1], Effect::CopyFrom(_)));
 }
 
 #[test]
