@@ -91,7 +91,12 @@ pub enum Call {
     /// Read the files again (`POST /reload`, SIGHUP).
     Reload,
     /// Stop the server and start it again (`POST /restart`).
-    Restart,
+    Restart {
+        /// Which server, by when it was started (Unix time in microseconds).
+        of: i64,
+        /// Told when another one runs in its place.
+        answer: oneshot::Sender<()>,
+    },
     /// Look at the store now: something was written there on somebody's behalf.
     LookAgain,
     /// Make room for another version of the program (SIGUSR2).

@@ -61,6 +61,7 @@ pub struct Agent<P: Ports> {
     copy: Option<CopyProgress>,
     appointment: Option<Monotonic>,
     position_asked: Vec<oneshot::Sender<()>>,
+    restart_asked: Vec<oneshot::Sender<()>>,
     slot_watch: slot_watch::SlotWatch,
     told: telling::Told,
     watchdog: WatchdogSeen,
@@ -113,6 +114,7 @@ impl<P: Ports> Agent<P> {
             copy: None,
             appointment: None,
             position_asked: Vec::new(),
+            restart_asked: Vec::new(),
             slot_watch: slot_watch::SlotWatch::default(),
             told: telling::Told::default(),
             watchdog: WatchdogSeen::default(),
@@ -214,9 +216,10 @@ impl<P: Ports> Agent<P> {
                 self.reload_files();
                 Wake::Signal
             }
-            Call::Restart => {
+            Call::Restart { of, answer } => {
                 info!("asked to restart the server");
-                self.memory.restart_of = self.look.started_at_micros;
+                self.memory.restart_of = Some(of);
+                self.restart_asked.push(answer);
                 self.memory.failure = None;
                 Wake::Request
             }
@@ -271,7 +274,9 @@ impl<P: Ports> Agent<P> {
         let published_at = self.now();
         self.publish(&view);
         self.show_probes(&view);
-        for answer in self.position_asked.drain(..) {
+        let restarted = self.memory.restart_of.is_none();
+        let restarts = if restarted { std::mem::take(&mut self.restart_asked) } else { Vec::new() };
+        for answer in self.position_asked.drain(..).chain(restarts) {
             // Whoever asked may have given up.
             let _ = answer.send(());
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
 use super::ApiState;
 use super::body;
@@ -16,9 +17,6 @@ use crate::publish::Status;
 use crate::wake::Call;
 
 const KEYS: [&str; 5] = ["schedule", "role", "postgres_version", "timeout", "restart_pending"];
-
-/// How often it is looked whether the server is back.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Which restarts are wanted, as the body says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,9 +42,12 @@ pub async fn post(api: &ApiState, request: Request) -> Result<Reply, Refused> {
     let before = wanted.server_of(&status).map_err(not_done)?;
     let limit = status.dynamic.primary_start_timeout.max(status.dynamic.ttl);
     let within = wanted.within.unwrap_or(limit);
-    api.0.calls.send(Call::Restart).map_err(|_| not_done("the agent is ending"))?;
-    match tokio::time::timeout(within, is_back(api, before)).await {
-        Ok(()) => Ok(reply::text(StatusCode::OK, "restarted successfully")),
+    let (answer, answered) = oneshot::channel();
+    let call = Call::Restart { of: before, answer };
+    api.0.calls.send(call).map_err(|_| not_done("the agent is ending"))?;
+    match tokio::time::timeout(within, answered).await {
+        Ok(Ok(())) => Ok(reply::text(StatusCode::OK, "restarted successfully")),
+        Ok(Err(_)) => Err(not_done("the agent is ending")),
         Err(_) => {
             let (status, _) = api.status();
             let reason = &status.decision.reason;
@@ -62,17 +63,6 @@ pub fn none_is_scheduled() -> Refused {
 
 fn not_done(why: &str) -> Refused {
     Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
-}
-
-async fn is_back(api: &ApiState, before: i64) {
-    loop {
-        let (status, _) = api.status();
-        let runs = matches!(&status.look.state, State::Primary(_) | State::Standby(_));
-        if runs && status.look.started_at_micros.is_some_and(|at| at != before) {
-            return;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
 
 impl Wanted {

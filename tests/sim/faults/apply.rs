@@ -46,7 +46,7 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::FreezeNode => world.hosts[node].gate.close(),
         What::StickLoop => world.hosts[node].loop_gate.close(),
         What::StopAgent => world.hosts[node].call(Call::Stop),
-        What::RestartServer => world.hosts[node].call(Call::Restart),
+        What::RestartServer => restart(world, node),
         What::RecycleLog => {
             if let Some(data) = world.hosts[node].pg.borrow_mut().data_mut() {
                 data.oldest = data.at.lsn;
@@ -89,6 +89,16 @@ fn kill(world: &World, node: usize) {
     host.agent_gate.open();
     host.loop_gate.open();
     host.life.borrow_mut().start_at = None;
+}
+
+fn restart(world: &World, node: usize) {
+    let host = &world.hosts[node];
+    let (process, of) = (host.pg.borrow().process, host.pg.borrow().started_at.as_micros() as i64);
+    if matches!(process, Process::Primary { .. } | Process::Standby) {
+        // Whoever asked does not wait for the answer.
+        let (answer, _) = tokio::sync::oneshot::channel();
+        host.call(Call::Restart { of, answer });
+    }
 }
 
 /// What is not there cannot be stopped.
