@@ -66,11 +66,13 @@ pub enum Mutant {
     SyncVotesTooFew,
     /// An offer that was not answered is forgotten: it may still arrive.
     OfferForgotten,
+    /// A promotion that was done and not recorded is forgotten by the next one.
+    PromotionForgotten,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 31] = [
+    pub const ALL: [Mutant; 32] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -102,6 +104,7 @@ impl Mutant {
         Mutant::SyncRecordIgnored,
         Mutant::SyncVotesTooFew,
         Mutant::OfferForgotten,
+        Mutant::PromotionForgotten,
     ];
 }
 

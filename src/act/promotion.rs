@@ -88,14 +88,18 @@ pub async fn record_intent<P: Ports>(
     let written = context.kept.written_lineage.borrow().clone();
     let newer = written.filter(|written| written.revision > known.revision);
     let Versioned { value: mut lineage, revision } = newer.unwrap_or_else(|| known.clone());
+    let within = context.settings().dynamic.retry_timeout;
+    let settled = context.server.settle(within).await?;
+    let parent = settled.position.timeline;
+    // This server is on the timeline that was intended: it was promoted, and nobody heard of it.
+    if !planted(Mutant::PromotionForgotten) {
+        lineage = lineage.witnessed(parent, &settled.ancestors);
+    }
     let again = lineage.latest().is_some_and(|latest| {
         latest.term == guard.term
             && latest.node == me.name
             && latest.state == PromotionState::Intended
     });
-    let within = context.settings().dynamic.retry_timeout;
-    let settled = context.server.settle(within).await?;
-    let parent = settled.position.timeline;
     if again {
         lineage.promotions.pop();
     }

@@ -48,6 +48,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::SyncRecordIgnored => 3_000,
         Mutant::SyncVotesTooFew => return Ground::History(histories::LONE_VOTER),
         Mutant::OfferForgotten => return Ground::History(histories::LATE_OFFER),
+        Mutant::PromotionForgotten => return Ground::History(histories::UNRECORDED),
     };
     Ground::Seeds(seeds)
 }

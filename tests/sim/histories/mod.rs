@@ -24,7 +24,7 @@ const LIVES: u64 = 25;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 12] = [
+const ALL: [History; 13] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -52,6 +52,8 @@ const ALL: [History; 12] = [
     // The lead that was offered stayed with the old leader as far as it knew, which opened its server again,
     // and then the offer arrived.
     History { name: LATE_OFFER, plan: late_offer },
+    // The record lost the timeline that everybody was on, and nobody could lead any more.
+    History { name: UNRECORDED, plan: unrecorded },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
@@ -61,6 +63,8 @@ const ALL: [History; 12] = [
 pub const DEAD_BRANCH: &str = "a_dead_branch_that_goes_further_does_not_win";
 /// An offer that was not answered is still on its way.
 pub const LATE_OFFER: &str = "an_offer_that_was_not_answered_does_not_arrive_any_more";
+/// A promotion was done, its record did not reach the store, and the server was promoted once more.
+pub const UNRECORDED: &str = "a_promotion_that_was_not_recorded_stays_in_the_history";
 /// The only voter that is left has not received what the other one has confirmed.
 pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
@@ -225,4 +229,17 @@ fn late_offer() -> Plan {
         fault(What::KillNode, Target::Other, 98, 120),
     ];
     Plan { primary_start_timeout_seconds: 1, ..plan(faults) }
+}
+
+fn unrecorded() -> Plan {
+    let faults = vec![
+        fault(What::KillNode, Target::Leader, 68, 90),
+        fault(What::SlowStore, Target::Leader, 428, 417),
+        fault(What::CrashPostmaster, Target::Leader, 468, 10),
+        fault(What::Failover, Target::Leader, 671, 10),
+        fault(What::CrashPostmaster, Target::Other, 740, 10),
+    ];
+    let ttl = Duration::from_secs(3);
+    let sync = SyncPlan { mode: "quorum".into(), strict: true, count: 1 };
+    Plan { ttl, sync, faulty_for: Duration::from_secs(12), ..plan(faults) }
 }
