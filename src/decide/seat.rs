@@ -87,6 +87,13 @@ pub fn seat(
     };
     let changed_at = sight.baton_learned_at;
     let silent = now.since(changed_at) >= times.ttl.max(baton.value.ttl);
+    // A silence is only as good as the read that shows it, and by a shorter ttl that one is old sooner.
+    if silent
+        && baton.value.state != BatonState::Released
+        && now.since(sight.read_at) >= times.ttl / 2
+    {
+        return unknown;
+    }
     match baton.value.state {
         BatonState::Released => Seat::Vacant(Vacancy::Released),
         BatonState::Offered if !silent && baton.value.incarnation == me => Seat::Offered,
@@ -145,6 +152,18 @@ mod tests {
             |now| seat(Some(&read), &LeaseSight::default(), Incarnation(1), &shorter, at(now));
         assert_eq!(found(2_400), Seat::Vacant(Vacancy::Released));
         assert_eq!(found(2_500), Seat::Unknown);
+    }
+
+    #[test]
+    fn by_a_shorter_ttl_an_old_read_shows_no_silence() {
+        let shorter = LeaseTimes::for_ttl(Duration::from_secs(1));
+        let found = |read, now| {
+            let sight = sight(BatonState::Held, at(1_000), at(read));
+            seat(Some(&sight), &LeaseSight::default(), Incarnation(1), &shorter, at(now))
+        };
+        assert_eq!(found(1_000, 1_999), Seat::Held { changed_at: at(1_000) });
+        assert_eq!(found(1_000, 2_000), Seat::Unknown);
+        assert_eq!(found(1_501, 2_000), Seat::Vacant(Vacancy::Silent));
     }
 
     #[test]
