@@ -16,10 +16,12 @@ impl<P: Ports> Agent<P> {
     pub(super) async fn apply_config(&mut self) {
         let cluster = self.inlets.context.cluster();
         let revision = cluster.config.as_ref().map(|config| config.revision);
-        if revision == self.applied && self.configured {
+        let is_new = revision != self.applied;
+        if !is_new && (self.configured || self.configures_again_at.is_some_and(|at| self.now() < at))
+        {
             return;
         }
-        if let Some(config) = &cluster.config {
+        if is_new && let Some(config) = &cluster.config {
             match Dynamic::from_document(&config.value, Floors::Own) {
                 Ok((dynamic, adjustments)) => {
                     for adjustment in adjustments {
@@ -55,14 +57,21 @@ impl<P: Ports> Agent<P> {
         self.inlets.context.settings.replace(settings);
         let within = self.lease_times().one_try;
         let written = self.inlets.context.server.configure(&effective);
-        match tokio::time::timeout(within, written).await {
-            Ok(Ok(_)) => self.configured = true,
+        self.configured = match tokio::time::timeout(within, written).await {
+            Ok(Ok(_)) => true,
             Ok(Err(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "the settings were not written");
+                false
             }
             // A disk that does not answer must not hold up the turn, and with it the lease.
-            Err(_) => warn!(?within, "the settings were not written in time"),
-        }
+            Err(_) => {
+                warn!(?within, "the settings were not written in time");
+                false
+            }
+        };
+        // Nor every turn until it answers again.
+        let again_at = self.now() + self.lease_times().ttl;
+        self.configures_again_at = (!self.configured).then_some(again_at);
     }
 
     pub(super) fn reload_files(&mut self) {
@@ -79,6 +88,7 @@ impl<P: Ports> Agent<P> {
         self.inlets.context.me.replace(Arc::new(me));
         self.inlets.config = config;
         self.configured = false;
+        self.configures_again_at = None;
         // What bars this node is looked at anew.
         self.watchdog = WatchdogSeen::default();
     }

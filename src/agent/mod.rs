@@ -48,7 +48,10 @@ pub enum Ended {
 pub struct Agent<P: Ports> {
     inlets: Inlets<P>,
     applied: Option<Revision>,
+    /// Whether the server's files say what is to be in force.
     configured: bool,
+    /// Where they could not be written: when the next try is due.
+    configures_again_at: Option<Monotonic>,
     memory: Memory,
     job: Option<Running>,
     upkeep: Option<Running>,
@@ -103,6 +106,7 @@ impl<P: Ports> Agent<P> {
             inlets,
             applied: None,
             configured: false,
+            configures_again_at: None,
             memory,
             job: None,
             upkeep: None,
