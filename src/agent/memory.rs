@@ -21,7 +21,9 @@ impl Memory {
         let serves = matches!(server, State::Primary(_));
         let unserved = matches!(seat, Seat::Mine(_)) && !serves;
         self.unserved_since = keep(self.unserved_since, unserved);
-        self.diverged_since = keep(self.diverged_since, is_diverged(server, cluster));
+        if let Some(diverged) = is_diverged(server, cluster) {
+            self.diverged_since = keep(self.diverged_since, diverged);
+        }
         self.ladder.observe(now, server);
         self.slots.observe(now, me, cluster);
         self.request_since = pending(cluster).map(|request| match self.request_since {
@@ -56,7 +58,11 @@ impl Memory {
         reason: String,
         request: Option<Revision>,
     ) {
-        let before = self.failure.as_ref().filter(|failure| failure.kind == kind);
+        // Another trouble than before begins with the shortest pause again.
+        let is_as_before = |failure: &&Failure| {
+            failure.kind == kind && is_same_but_for_numbers(&failure.reason, &reason)
+        };
+        let before = self.failure.as_ref().filter(is_as_before);
         let times = before.map_or(1, |failure| failure.times.saturating_add(1));
         if kind == JobKind::HandOver
             && let Some(request) = request
@@ -70,13 +76,24 @@ impl Memory {
     }
 }
 
+fn is_same_but_for_numbers(one: &str, other: &str) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_hexdigit()).collect::<String>();
+    words(one) == words(other)
+}
+
 fn pending(cluster: Option<&Cluster>) -> Option<Revision> {
     let request = cluster?.request.as_ref()?;
     request.value.is_some().then_some(request.revision)
 }
 
-fn is_diverged(server: &State, cluster: Option<&Cluster>) -> bool {
-    let (State::Standby(facts), Some(cluster)) = (server, cluster) else { return false };
-    let standing = cluster.lineage().standing(facts.position());
-    !facts.is_streaming() && matches!(standing, Standing::OffPath | Standing::PastTheFork { .. })
+/// Whether a standby does not fit the history; where it does not run, nothing new is known of that.
+fn is_diverged(server: &State, cluster: Option<&Cluster>) -> Option<bool> {
+    let facts = match server {
+        State::Standby(facts) => facts,
+        State::Down(_) | State::Stopping | State::Starting | State::Silent => return None,
+        State::Primary(_) | State::Empty | State::Unusable(_) => return Some(false),
+    };
+    let standing = cluster?.lineage().standing(facts.position());
+    let off = matches!(standing, Standing::OffPath | Standing::PastTheFork { .. });
+    Some(!facts.is_streaming() && off)
 }

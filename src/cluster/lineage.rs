@@ -110,6 +110,12 @@ impl Lineage {
         .collect()
     }
 
+    /// Whether a promotion to this timeline, or to a later one, is recorded: it is before it is done, so a
+    /// record without it is an old one.
+    pub fn knows(&self, timeline: Timeline) -> bool {
+        self.promotions.iter().any(|promotion| promotion.timeline >= timeline)
+    }
+
     /// What a position is worth.
     pub fn standing(&self, position: WalPosition) -> Standing {
         let path = self.path();

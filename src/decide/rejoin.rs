@@ -50,10 +50,16 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
     }
 }
 
-/// A stopped standby whose files alone show that it went another way.
+/// A stopped standby whose files show that it went another way. A timeline that the record does not have
+/// yet is no such sign at once: log can be quicker than the record of its promotion.
 fn known_to_be_diverged(view: &View, control: &Control) -> bool {
     let lineage = view.cluster().lineage();
-    promotion::is_settled(&lineage) && diverged(lineage.standing(end(control))).is_some()
+    let was_seen_to_be = |since| view.now.since(since) >= view.settings.times.renewal_period;
+    let is_certain =
+        lineage.knows(control.timeline) || view.memory.diverged_since.is_some_and(was_seen_to_be);
+    promotion::is_settled(&lineage)
+        && is_certain
+        && diverged(lineage.standing(end(control))).is_some()
 }
 
 /// Where a stopped server's log ends.

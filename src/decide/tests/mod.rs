@@ -172,6 +172,14 @@ fn a_crashed_former_primary_is_recovered_before_it_is_judged() {
 }
 
 #[test]
+fn a_crashed_standby_on_a_timeline_that_the_record_lacks_is_started_and_not_recovered() {
+    let view = view("b").down(ControlState::InRecovery, 3, 120).held_by("a").done("a", 3, 2, 100);
+    check(&view, "start as a standby: of a");
+    let view = view.diverged_for(Duration::from_secs(5));
+    check(&view, "recover the crashed server before it rejoins");
+}
+
+#[test]
 fn a_crash_under_the_leader_is_restarted_in_place_after_what_is_left_is_killed() {
     let view = view("a").down(ControlState::InProduction, 1, 90).leading(after(4_000));
     let effects = check(&view, "restart in place: the server crashed");
