@@ -180,6 +180,8 @@ impl World {
         let resumed = std::mem::take(&mut self.hosts[node].guardian.borrow_mut().is_resuming);
         if resumed && self.truth.borrow().is_holder(author.incarnation) {
             self.sometimes(Sometimes::LeaseResumed);
+            // The next agent does not know for how long the last one has led.
+            self.led_since.set(self.now());
         }
     }
 

@@ -34,11 +34,14 @@ pub fn is_gray(what: What) -> bool {
     matches!(what, What::StallDisk | What::StopServer | What::StopPostmaster | What::FillDisk)
 }
 
-/// When a failure that begins now has to be over: nobody is replaced so soon after taking the lead.
+/// When a failure that begins now has to be over: nobody is replaced so soon after taking the lead, and
+/// whoever comes next misses the synchronous standbys for a renewal period before it goes on alone.
 pub fn due(world: &World) -> Duration {
     let timeout = Duration::from_secs(world.plan.stall_timeout_seconds);
     let led_since = world.led_since.get();
-    (world.now() + timeout).max(led_since + timeout * 3) + MORE
+    let is_managed = world.truth.borrow().sync.is_some();
+    let alone = if is_managed { world.plan.ttl / 5 } else { Duration::ZERO };
+    (world.now() + timeout).max(led_since + timeout * 3) + MORE + alone
 }
 
 /// Whoever gives its server up for a stall has one.
