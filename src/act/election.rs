@@ -9,14 +9,17 @@ use futures_util::stream::FuturesUnordered;
 use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::ports::Ports;
-use crate::cluster::{Ballot, Refusal, State, Vote};
+use super::rejoin;
+use crate::cluster::{Ballot, Refusal, State, Upstream, Vote};
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Ask, Peer, Peers};
 use crate::postgres::Server;
-use crate::values::{Clock, Revision, Term};
+use crate::values::{Clock, Revision, Term, WalPosition};
 
 /// A voter needs this long at the most; who needs longer is heard in the next round.
 const ONE_ROUND: Duration = Duration::from_millis(500);
+/// How often a standby looks how far it has come.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long the former holder is waited for once everybody else has answered: it is probably gone.
 const FOR_THE_FORMER_HOLDER: Duration = Duration::from_millis(20);
 
@@ -81,6 +84,34 @@ pub async fn abstain<P: Ports>(
 pub fn refuse<P: Ports>(context: &Context<P>, refusal: &Refusal) {
     for (_, answer) in context.kept.promise_answers.take() {
         let _ = answer.send(Err(refusal.clone()));
+    }
+}
+
+/// Gets log from a voter. What it passes on it had when it promised, so nothing of an earlier term is
+/// received that the race does not know of. The receiver stays until the next vote stops it.
+pub async fn fetch_log<P: Ports>(
+    context: &Context<P>,
+    from: &Upstream,
+    upto: WalPosition,
+    within: Duration,
+) -> Result<(), EffectError> {
+    rejoin::follow(context, Some(from)).await?;
+    let until = context.clock.now() + within;
+    loop {
+        let left = until.since(context.clock.now());
+        let look = context.server.look(left.min(context.settings().times.one_try)).await;
+        if let State::Standby(facts) = look.state
+            && facts.timeline >= upto.timeline
+            && facts.position().lsn >= upto.lsn
+        {
+            return Ok(());
+        }
+        if left.is_zero() {
+            let name = &from.name;
+            let why = format!("the log up to {} did not come from {name} in {within:?}", upto.lsn);
+            return Err(EffectError::Refused(why));
+        }
+        tokio::time::sleep(LOOK_EVERY.min(left)).await;
     }
 }
 

@@ -17,7 +17,8 @@ impl<P: Ports> Agent<P> {
         let cluster = self.inlets.context.cluster();
         let revision = cluster.config.as_ref().map(|config| config.revision);
         let is_new = revision != self.applied;
-        if !is_new && (self.configured || self.configures_again_at.is_some_and(|at| self.now() < at))
+        if !is_new
+            && (self.configured || self.configures_again_at.is_some_and(|at| self.now() < at))
         {
             return;
         }

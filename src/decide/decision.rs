@@ -96,6 +96,15 @@ pub enum Effect {
         /// The baton's revision that is to be replaced.
         baton: Revision,
     },
+    /// Get the log up to here from a voter, which has it and may not lead.
+    FetchLog {
+        /// Whom.
+        from: Upstream,
+        /// Up to where.
+        upto: WalPosition,
+        /// The bound.
+        within: Duration,
+    },
     /// Promise the term that somebody asked for, and tell this node's position.
     Promise {
         /// The term.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Ballot, Refusal, StandbyFacts};
+use crate::cluster::{Ballot, Refusal, StandbyFacts, Vote};
 use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Reason};
 use super::health;
 use super::view::{JobKind, Vacancy, View};
-use super::{failsafe, promotion, proof};
+use super::{failsafe, promotion, proof, upstream};
 
 /// Stands for election, or says why not.
 pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {
@@ -57,6 +57,11 @@ fn is_fresh(view: &View, ballot: &Ballot) -> bool {
 }
 
 fn ask(view: &View, label: &'static str) -> Decision {
+    let (term, votes) = ask_for_votes(view);
+    Decision::act(Reason::with(label, format!("term {term}")), JobKind::Vote, vec![votes])
+}
+
+fn ask_for_votes(view: &View) -> (Term, Effect) {
     let cluster = view.cluster();
     let held = cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
     let refused = view.memory.ballot.as_ref().map_or(Term::ZERO, |ballot| {
@@ -71,8 +76,17 @@ fn ask(view: &View, label: &'static str) -> Decision {
     });
     let term = held.next().max(cluster.highest_term()).max(view.journal.promised).max(refused);
     let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
-    let votes = Effect::CollectVotes { term, baton };
-    Decision::act(Reason::with(label, format!("term {term}")), JobKind::Vote, vec![votes])
+    (term, Effect::CollectVotes { term, baton })
+}
+
+/// Gets what this node lacks of the acknowledged commits from the voter that has it, and asks anew.
+fn fetch_from(view: &View, voter: &Vote) -> Option<Decision> {
+    let from = upstream::of_voter(view, &voter.name)?;
+    let (upto, within) = (voter.position, view.settings.times.ttl);
+    let detail = format!("up to {} from {}", upto.lsn, voter.name);
+    let effects = vec![Effect::FetchLog { from, upto, within }, ask_for_votes(view).1];
+    let label = "fetch the acknowledged commits that no candidate has";
+    Some(Decision::act(Reason::with(label, detail), JobKind::Vote, effects))
 }
 
 fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
@@ -85,6 +99,7 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     };
     let reached = published.map(|position| position.lsn);
     let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
+    let ahead = proof::ahead_of_me(view, ballot, &standings);
     let standings = proof::only_proven(view, ballot, standings);
     let again_at = ballot.counted_at + view.settings.times.renewal_period;
     if let Some(reason) = too_early(view, ballot) {
@@ -94,6 +109,9 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
         return Decision::wait(reason).and_look_again_at(again_at);
     }
     let Some(best) = chosen(view, &standings) else {
+        if let Some(decision) = ahead.and_then(|voter| fetch_from(view, voter)) {
+            return decision;
+        }
         let why: Vec<String> =
             standings.unfit.iter().map(|(name, why)| format!("{name} {why}")).collect();
         return Decision::wait(Reason::with("no candidate is fit", why.join(", ")))

@@ -140,16 +140,16 @@ pub fn somebody_else(view: &View) -> Option<MemberName> {
 }
 
 /// Who says that it could go on: the running standbys that may lead and that nothing is wrong with; in
-/// synchronous mode only who could be proven to have every acknowledged commit without this node.
+/// synchronous mode only where a race without this node could tell what was acknowledged.
 pub fn could_go_on(view: &View) -> impl Iterator<Item = &Member> {
-    let provable = proof::without_me(view);
+    let provable = proof::is_possible_without_me(view);
     let members = view.cluster.iter().flat_map(|cluster| cluster.members.values());
     members.filter(move |member| {
-        member.name != view.me.name
+        provable
+            && member.name != view.me.name
             && member.may_lead()
             && member.unfit().is_none()
             && member.state == MemberState::Running
             && member.role == crate::cluster::Role::Replica
-            && provable.as_ref().is_none_or(|names| names.contains(&member.name))
     })
 }

@@ -1,7 +1,5 @@
 //! In synchronous mode: which of the voters are proven to have every acknowledged commit.
 
-use std::collections::BTreeSet;
-
 use crate::cluster::{Ballot, Lineage, MemberState, Standing, SyncState, Vote, Voters};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName};
@@ -15,16 +13,34 @@ pub fn record(view: &View) -> Option<SyncState> {
     state.leader.is_some().then_some(state)
 }
 
-/// The synchronous standbys that a race without this node could choose from: enough of them have to be
-/// there to tell what was acknowledged. `None` while anybody may be chosen.
-pub fn without_me(view: &View) -> Option<BTreeSet<MemberName>> {
-    let voters = Voters::recorded(&record(view)?);
+/// Whether a race without this node could prove who has every acknowledged commit: enough of the
+/// synchronous standbys are there. Who lacks some of them, and may lead, gets them from who has them.
+pub fn is_possible_without_me(view: &View) -> bool {
+    let Some(state) = record(view) else { return true };
+    let voters = Voters::recorded(&state);
     let cluster = view.cluster();
-    let runs = |name: &MemberName| {
-        cluster.members.get(name).is_some_and(|member| member.state == MemberState::Running)
+    let may_vote = |name: &MemberName| {
+        cluster
+            .members
+            .get(name)
+            .is_some_and(|member| member.state == MemberState::Running && member.unfit().is_none())
     };
-    let there = voters.of.iter().filter(|name| **name != view.me.name && runs(name)).count();
-    Some(if there >= voters.need { voters.of } else { BTreeSet::new() })
+    let there = voters.of.iter().filter(|name| **name != view.me.name && may_vote(name)).count();
+    there >= voters.need && !voters.of.is_empty()
+}
+
+/// The voter that has every acknowledged commit, where this node may lead and lacks some of them.
+pub fn ahead_of_me<'a>(
+    view: &View,
+    ballot: &'a Ballot,
+    standings: &Standings<'_>,
+) -> Option<&'a Vote> {
+    let lineage = &standings.lineage;
+    let state = record(view)?;
+    let mine = standings.fit.iter().find(|vote| vote.name == view.me.name)?;
+    let (place, who) = least(&state, ballot, lineage).ok()?;
+    let voter = ballot.votes.iter().find(|vote| vote.name == *who)?;
+    (place_of(lineage, mine) < Some(place)).then_some(voter)
 }
 
 /// Strikes out whoever may lack an acknowledged commit, with why.

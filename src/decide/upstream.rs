@@ -13,6 +13,11 @@ pub fn of_leader(view: &View) -> Option<Upstream> {
     at_member(cluster.members.get(holder)?, slot)
 }
 
+/// A member that has promised, as an upstream: it keeps no slot for whoever needs its log only once.
+pub fn of_voter(view: &View, name: &MemberName) -> Option<Upstream> {
+    at_member(view.cluster.as_ref()?.members.get(name)?, None)
+}
+
 fn at_member(member: &Member, slot: Option<String>) -> Option<Upstream> {
     let (host, port) = host_and_port(member.conn_url.as_deref()?)?;
     Some(Upstream { name: member.name.clone(), host, port, slot })

@@ -1,6 +1,8 @@
 //! Synchronous replication: what was acknowledged is there after the primary's death, with and without
 //! anybody left to acknowledge it, and while the mode itself is changed.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::faults::{BOUND, under_load};
@@ -159,6 +161,36 @@ fn a_node_tagged_nosync_is_never_waited_for() {
         assert!(!names(&cluster, leader).contains(&cluster.nodes[2].name));
         assert!(cluster.nodes[2].answers("/async", 200));
     }
+}
+
+/// The primary waits for one standby, which may not lead; the other one gets what it lacks from there.
+#[test]
+fn what_only_a_standby_has_that_may_not_lead_is_fetched_by_another() {
+    let plan = plan(json!({ "synchronous_mode": true }));
+    let mut cluster = Cluster::prepare(Plan { in_namespaces: true, ..plan });
+    let (leader, voter, other) = (0, 1, 2);
+    cluster.nodes[leader].start();
+    cluster.nodes[leader].wait_for_log("decided decision=lead", START_BOUND);
+    cluster.nodes[voter].set("/tags", json!({ "nofailover": true }));
+    cluster.nodes[other].set("/tags", json!({ "nosync": true }));
+    cluster.nodes[voter].start();
+    cluster.nodes[other].start();
+    assert_eq!(cluster.wait_until_whole(START_BOUND), leader);
+    wait_until("the voter is waited for", BOUND, || cluster.nodes[voter].answers("/sync", 200));
+    let ledger = cluster.open_ledger();
+    ledger.wait_for_writes(leader, 50, BOUND);
+    // From here on it gets nothing from the primary: what is acknowledged only the voter has.
+    let network = cluster.network.as_ref().expect("a network");
+    network.cut(network.address(leader), other);
+    ledger.wait_for_writes(leader, 50, BOUND);
+    let since = Instant::now();
+    cluster.nodes[leader].kill_host();
+    ledger.wait_for_writes(other, 50, BOUND);
+    let report = ledger.close(cluster.nodes[other].postgresql());
+    report.print("only a standby that may not lead had all, host killed", since);
+    report.assert_nothing_lost();
+    let fetched = "fetch the acknowledged commits that no candidate has";
+    assert!(cluster.nodes[other].log().contains(fetched), "{}", cluster.nodes[other].log());
 }
 
 #[test]

@@ -211,3 +211,26 @@ fn only_who_is_proven_to_have_everything_takes_the_seat() {
     let promotes = effects.iter().position(|effect| *effect == Effect::Promote);
     assert!(promotes > Some(2));
 }
+
+#[test]
+fn what_only_a_voter_has_that_may_not_lead_is_fetched_from_it() {
+    let race = |votes: &[(&str, u32, u64)]| {
+        let view = view("b").standby(1, 90).baton(BatonState::Held, "a").recorded("a", "c", 1);
+        let view = view.member("c", Role::Replica).seat(Seat::Vacant(Vacancy::Silent));
+        view.ballot(votes).may_not_lead("c")
+    };
+    let effects = check(
+        &race(&[("b", 1, 90), ("c", 1, 100)]),
+        "fetch the acknowledged commits that no candidate has: up to 0/64 from c",
+    );
+    let Effect::FetchLog { from, upto, .. } = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!((from.name.as_str(), upto.lsn), ("c", Lsn(100)));
+    assert!(matches!(effects[1], Effect::CollectVotes { .. }), "then it is asked anew");
+    let effects = check(
+        &race(&[("b", 1, 100), ("c", 1, 100)]),
+        "take the lead: won the race: term 4, votes of b, c",
+    );
+    assert!(matches!(effects[0], Effect::TakeBaton { .. }));
+    let unheard = decide(&race(&[("b", 1, 90)]));
+    assert_eq!(unheard.reason.label, "no candidate is fit");
+}
