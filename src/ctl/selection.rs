@@ -54,15 +54,18 @@ pub(super) fn select<'a>(
     names: &[String],
 ) -> anyhow::Result<Vec<&'a Member>> {
     let mut selected = of_role(cluster, role);
-    let word = role.word();
+    let kind = match role {
+        RoleArg::Any => "member".to_owned(),
+        _ => format!("{} member", role.word()),
+    };
     if selected.is_empty() {
-        bail!("the cluster has no {word} member");
+        bail!("the cluster has no {kind}");
     }
     if !names.is_empty() {
         selected.retain(|member| names.iter().any(|name| name == member.name.as_str()));
     }
     if selected.is_empty() {
-        bail!("no {word} member is among {}", names.join(", "));
+        bail!("no {kind} is among {}", names.join(", "));
     }
     Ok(selected)
 }

@@ -2,6 +2,8 @@
 //! as worlds are drawn differently. Each is lived a few times, with other times for everything that
 //! takes time.
 
+mod seeds;
+
 use std::time::Duration;
 
 use pgbaton::config::DivergedData;
@@ -24,7 +26,7 @@ const LIVES: u64 = 25;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 13] = [
+const ALL: [History; 17] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -54,6 +56,14 @@ const ALL: [History; 13] = [
     History { name: LATE_OFFER, plan: late_offer },
     // The record lost the timeline that everybody was on, and nobody could lead any more.
     History { name: UNRECORDED, plan: unrecorded },
+    // It was recovered alone, as if it had gone another way, and then started on the same timeline.
+    History { name: "a_standby_quicker_than_the_record_is_not_diverged", plan: seeds::late_record },
+    // The name that nobody has stayed in its file, and it took no write as the next leader.
+    History { name: "settings_that_were_not_written_are_written_again", plan: seeds::unwritten },
+    // Nobody led: the one that had every acknowledged commit may not.
+    History { name: "what_only_a_voter_has_that_may_not_lead_is_fetched", plan: seeds::full_disk },
+    // The rewind that at last reached its source failed, and then paused as long as if it had all the time.
+    History { name: "another_trouble_begins_with_a_short_pause", plan: seeds::late_trouble },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },

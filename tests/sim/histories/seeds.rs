@@ -1,0 +1,96 @@
+//! Histories as the seeds had them that broke a rule first: more happens in them than is needed.
+
+use std::time::Duration;
+
+use pgbaton::config::DivergedData;
+use serde_json::json;
+
+use super::{fault, plan};
+use crate::faults::{Target, What};
+use crate::plan::{Plan, SyncPlan};
+
+const HOUR: u64 = 360_000;
+
+fn sync(mode: serde_json::Value, strict: bool, count: u64) -> SyncPlan {
+    SyncPlan { mode, strict, count }
+}
+
+/// Seed 173968.
+pub fn late_record() -> Plan {
+    let faults = vec![
+        fault(What::FlakyStore, Target::Leader, 568, 58),
+        fault(What::DelayWatches, Target::Other, 592, 331),
+        fault(What::FlakyStore, Target::Other, 667, 48),
+        fault(What::CrashPostmaster, Target::Other, 683, 39),
+        fault(What::SlowReplication, Target::Leader, 697, 17),
+    ];
+    Plan {
+        nodes: 2,
+        ttl: Duration::from_secs(1),
+        shortest_lease: Duration::from_secs(1),
+        lag_bytes_max: 0,
+        sync: sync(json!("quorum"), true, 1),
+        tags: vec![None, None],
+        ..plan(faults)
+    }
+}
+
+/// Seed 135802.
+pub fn unwritten() -> Plan {
+    let faults = vec![
+        fault(What::StopPostmaster, Target::Leader, 54, HOUR),
+        fault(What::ChangeSync, Target::Any, 72, 19),
+    ];
+    Plan {
+        nodes: 2,
+        ttl: Duration::from_secs(1),
+        lag_bytes_max: 1 << 20,
+        primary_start_timeout_seconds: 0,
+        use_pg_rewind: false,
+        failsafe: true,
+        sync: sync(json!(true), true, 1),
+        tags: vec![Some(("failover_priority", json!(5))), None],
+        faults_from_the_start: true,
+        ..plan(faults)
+    }
+}
+
+/// Seed 83700.
+pub fn full_disk() -> Plan {
+    let faults = vec![
+        fault(What::FillDisk, Target::Leader, 234, HOUR),
+        fault(What::ChangeSync, Target::Any, 896, 36),
+    ];
+    Plan {
+        lag_bytes_max: 1 << 20,
+        primary_start_timeout_seconds: 0,
+        remove_after_failed_rewind: true,
+        sync: sync(json!(true), false, 2),
+        tags: vec![None, None, Some(("nofailover", json!(true)))],
+        faulty_for: Duration::from_secs(14),
+        ..plan(faults)
+    }
+}
+
+/// Seed 172944.
+pub fn late_trouble() -> Plan {
+    let faults = vec![
+        fault(What::CutReplication, Target::Leader, 246, 124),
+        fault(What::KillNode, Target::Same, 290, 332),
+        fault(What::Switchover, Target::Leader, 406, 60),
+        fault(What::RecycleLog, Target::Leader, 518, 28),
+        fault(What::CutReplication, Target::Leader, 616, 658),
+    ];
+    Plan {
+        nodes: 4,
+        lag_bytes_max: 0,
+        stall_timeout_seconds: 2,
+        remove_diverged: true,
+        diverged_data: DivergedData::StayDown,
+        sync: sync(json!(true), true, 1),
+        tags: vec![None, None, None, None],
+        faults_from_the_start: true,
+        faulty_for: Duration::from_secs(14),
+        ..plan(faults)
+    }
+}
