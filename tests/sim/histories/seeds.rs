@@ -35,22 +35,22 @@ pub fn late_record() -> Plan {
     }
 }
 
-/// Seed 135802.
+/// As in seed 135802: the mode is changed, in some lives to none, while the standby's disk stands still;
+/// then the standby is to lead.
 pub fn unwritten() -> Plan {
     let faults = vec![
-        fault(What::StopPostmaster, Target::Leader, 54, HOUR),
-        fault(What::ChangeSync, Target::Any, 72, 19),
+        fault(What::StallDisk, Target::Other, 100, 80),
+        fault(What::ChangeSync, Target::Any, 110, 10),
+        fault(What::Switchover, Target::Leader, 300, 100),
     ];
     Plan {
         nodes: 2,
         ttl: Duration::from_secs(1),
+        shortest_lease: Duration::from_secs(1),
         lag_bytes_max: 1 << 20,
-        primary_start_timeout_seconds: 0,
-        use_pg_rewind: false,
-        failsafe: true,
-        sync: sync(json!(true), true, 1),
-        tags: vec![Some(("failover_priority", json!(5))), None],
-        faults_from_the_start: true,
+        stall_timeout_seconds: 5,
+        sync: sync(json!("quorum"), false, 1),
+        tags: vec![None, None],
         ..plan(faults)
     }
 }
