@@ -141,8 +141,10 @@ fn a_fence_that_refuses_the_key_is_no_start(machine: &Machine) {
 
 #[track_caller]
 fn wait_until_it_leads(machine: &Machine) {
+    // A backend that may write, and an agent that promises it: either may be the first.
     wait_until("it leads and takes writes", BOUND, || {
-        machine.status().is_some_and(|status| status["pgbaton"]["writable"] == true)
+        machine.sql(TCP, "SELECT pg_is_in_recovery()").as_deref() == Ok("f")
+            && machine.try_shell("curl --silent --fail http://127.0.0.1:8008/primary").is_ok()
     });
 }
 
