@@ -112,13 +112,24 @@ fn stops_and_leaves_nothing(machine: &Machine) {
 /// Debian's own key belongs to root and is readable to a group of which the server's user is one.
 fn a_root_owned_key_takes_the_next_fence(machine: &Machine) {
     assert_eq!(machine.shell(&format!("stat -c '%U %G %a' {KEY}")), "root ssl-cert 640");
-    let certificate = "/etc/ssl/certs/ssl-cert-snakeoil.pem";
-    let lines =
-        ["ssl: on", &format!("ssl_cert_file: {certificate}"), &format!("ssl_key_file: {KEY}")];
-    for line in lines {
-        set(machine, &format!("/^  parameters:/a\\    {line}"));
-    }
     machine.shell("systemctl start pgbaton");
+    wait_until_it_leads(machine);
+    // By the cluster's document, which the node's file knows nothing of.
+    let parameters = serde_json::json!({
+        "ssl": "on",
+        "ssl_cert_file": "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+        "ssl_key_file": KEY,
+    });
+    let patch = serde_json::json!({ "postgresql": { "parameters": parameters } });
+    machine.shell(&format!(
+        "curl --silent --fail --user pgbaton:change-me-rest --request PATCH --data '{patch}' \
+         http://127.0.0.1:8008/config"
+    ));
+    let asked = format!("SELECT count(*) FROM pg_file_settings WHERE setting = '{KEY}'");
+    wait_until("the server has heard of the key", BOUND, || {
+        machine.sql(TCP, &asked).as_deref() == Ok("1")
+    });
+    machine.shell("systemctl restart pgbaton");
     wait_until_it_leads(machine);
     let remarks = assert_fence(machine, "cgroup");
     assert!(remarks.contains(&format!("{KEY} would belong to nobody")), "{remarks}");
