@@ -1,5 +1,6 @@
 //! The guardian as the agent's fence: found or started when the agent comes, told of in the log.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,7 +14,7 @@ use crate::fence::{
     Attached, BoottimeClock, Coming, Deposit, Enforced, Guardian, GuardianNews, Left, Setup,
     Watched,
 };
-use crate::postgres::LocalServer;
+use crate::postgres::{LocalServer, key_file_on_disk};
 use crate::values::{Clock as _, FenceChoice, Incarnation, LeaseDeadline, Strength, Watchdog};
 
 impl Fence for Guardian {
@@ -78,14 +79,11 @@ pub struct Guarded {
 /// Finds the guardian or starts one, and puts the server in its hands.
 pub fn attach(config: &NodeConfig, server: &LocalServer) -> Result<Guarded> {
     let choice = config.pgbaton.fence;
-    let parameters = first_effective(config).parameters;
-    let file = |name: &str| parameters.get(name).map(|path| config.postgresql.data_dir.join(path));
-    let key_files = ["ssl_key_file"].iter().filter_map(|name| file(name)).collect();
     let setup = Setup {
         choice,
         state_dir: config.state_dir(),
         data_dir: config.postgresql.data_dir.clone(),
-        key_files,
+        key_files: key_files(config),
     };
     // This very program, also after another one was put in its place.
     let (program, target) = ("/proc/self/exe".into(), server.fence_target());
@@ -113,6 +111,17 @@ pub fn attach(config: &NodeConfig, server: &LocalServer) -> Result<Guarded> {
     }
     server.guard(guardian.clone(), logs).context("the guardian")?;
     Ok(Guarded { guardian, left, report })
+}
+
+/// Keys that the server will read: its own by the node's file, by what the store said when it last ran, and the one
+/// that a standby shows its primary.
+fn key_files(config: &NodeConfig) -> Vec<PathBuf> {
+    let place = &config.postgresql;
+    let parameters = first_effective(config).parameters;
+    let told = parameters.get("ssl_key_file").map(|path| place.data_dir.join(path));
+    let shown = place.authentication.replication.sslkey.as_ref().map(PathBuf::from);
+    let on_disk = key_file_on_disk(&place.data_dir, &place.config_dir);
+    told.into_iter().chain([on_disk]).chain(shown).collect()
 }
 
 fn tell(news: GuardianNews) {

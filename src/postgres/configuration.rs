@@ -124,7 +124,7 @@ fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-fn unquoted(value: &str) -> String {
+pub(super) fn unquoted(value: &str) -> String {
     let Some(inner) = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) else {
         return value.to_owned();
     };

@@ -10,6 +10,7 @@ mod disk_probe;
 mod facts;
 mod files;
 mod history;
+mod key_file;
 mod lifecycle;
 mod look;
 mod making;
@@ -35,6 +36,7 @@ mod watch;
 
 pub use callbacks::Event;
 pub use disk_probe::probe_disk;
+pub use key_file::key_file_on_disk;
 pub use owner::Owner;
 pub use port::{
     Control, ControlState, CopyProgress, Downstream, Killed, Look, PrimaryFacts, Promoted,

@@ -15,6 +15,7 @@ mod prometheus;
 mod rules;
 mod stack;
 mod swarm;
+mod systemd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -44,6 +45,12 @@ const DRILLS: [Drill; 15] = [
     ("all_stopped_is_alerted_and_comes_back", rules::all_stopped_is_alerted_and_comes_back),
 ];
 
+/// Those that bring up what they need themselves.
+const ON_THEIR_OWN: [(&str, fn()); 2] = [
+    ("the_stack_works_on_a_swarm_of_one", swarm::the_stack_works_on_a_swarm_of_one),
+    ("the_unit_works_under_systemd", systemd::the_unit_works_under_systemd),
+];
+
 fn main() -> ExitCode {
     let words: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
@@ -51,15 +58,15 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let _daemon = daemon::Daemon::ready();
     daemon::base_image();
-    stack::build_images();
+    stack::lay_binary_down();
     let mut failed = Vec::new();
-    let needs_stack = DRILLS.iter().any(|(name, _)| chosen(name));
-    if needs_stack {
+    if DRILLS.iter().any(|(name, _)| chosen(name)) {
         go_through(&chosen, &mut failed);
     }
-    let name = "the_stack_works_on_a_swarm_of_one";
-    if chosen(name) && !run(name, swarm::the_stack_works_on_a_swarm_of_one) {
-        failed.push(name);
+    for (name, test) in ON_THEIR_OWN.into_iter().filter(|(name, _)| chosen(name)) {
+        if !run(name, test) {
+            failed.push(name);
+        }
     }
     if !failed.is_empty() {
         println!("\nfailures:\n    {}", failed.join("\n    "));
@@ -80,6 +87,7 @@ static PASSED: AtomicUsize = AtomicUsize::new(0);
 
 /// The drills on the compose stack, which is gone afterwards.
 fn go_through(chosen: &dyn Fn(&str) -> bool, failed: &mut Vec<&'static str>) {
+    stack::build_images();
     let stack = Stack::up();
     for (name, drill) in DRILLS.iter().filter(|(name, _)| chosen(name)) {
         let passed = run(name, || {

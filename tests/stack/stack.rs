@@ -230,7 +230,6 @@ impl Drop for Stack {
 
 /// Builds the images around the binary under test.
 pub fn build_images() {
-    lay_binary_down();
     let began = Instant::now();
     project().compose(&["build"]);
     println!("images built in {:.1} s", began.elapsed().as_secs_f64());
@@ -265,7 +264,7 @@ pub fn free_ports() -> BTreeMap<&'static str, u16> {
 }
 
 /// Puts the binary under test where the Dockerfile may take it from, without what only a debugger needs.
-fn lay_binary_down() {
+pub fn lay_binary_down() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/stack");
     fs::create_dir_all(&folder).expect("a folder below target");
     let mut command = Command::new("strip");

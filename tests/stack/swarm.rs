@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::compose::{docker, try_docker};
-use super::stack::free_ports;
+use super::stack::{build_images, free_ports};
 use super::support::sql::{self, SUPERUSER_PASSWORD};
 use super::support::wait::wait_until;
 
@@ -46,6 +46,8 @@ impl Drop for Swarm {
 
 /// The stack comes up, routes, and survives its primary.
 pub fn the_stack_works_on_a_swarm_of_one() {
+    // Nothing but a look into the cache when the compose stack was there before.
+    build_images();
     let _swarm = Swarm::of_one();
     let own = docker(&["node", "ls", "--quiet"]);
     docker(&["node", "update", "--label-add", "pgbaton=a", &own]);
