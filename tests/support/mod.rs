@@ -14,6 +14,7 @@ pub mod postgres;
 pub mod processes;
 pub mod report;
 pub mod rest;
+pub mod slow_line;
 pub mod sql;
 pub mod store;
 pub mod volume;
