@@ -27,15 +27,17 @@ pub struct Outcome {
     pub acknowledged: usize,
 }
 
+/// What was seen besides the ledger.
+pub(super) struct Seen {
+    pub fence: String,
+    /// When the fault began.
+    pub since: Instant,
+    pub two_primaries: Duration,
+}
+
 impl Outcome {
-    pub(super) fn new(
-        fault: &Fault,
-        how: How,
-        fence: String,
-        report: &Report,
-        since: Instant,
-        two_primaries: Duration,
-    ) -> Outcome {
+    pub(super) fn new(fault: &Fault, how: How, seen: Seen, report: &Report) -> Outcome {
+        let Seen { fence, since, two_primaries } = seen;
         Outcome {
             name: fault.name,
             reach: fault.reach,

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::outcome::Seen;
 use super::primary_watch::{PrimaryWatch, two_at_one_time};
 use super::{Fault, Outcome, Scene};
 use crate::support::node::Node;
@@ -51,5 +52,5 @@ pub fn play(fault: &'static Fault, how: How) -> Outcome {
     let leader = scene.cluster.wait_until_whole(WHOLE_BOUND);
     let two_primaries = two_at_one_time(&watch.close());
     let report = ledger.close(scene.cluster.nodes[leader].postgresql());
-    Outcome::new(fault, how, fence, &report, scene.since, two_primaries)
+    Outcome::new(fault, how, Seen { fence, since: scene.since, two_primaries }, &report)
 }
