@@ -9,11 +9,11 @@ use super::Fault;
 use super::play::{How, Mode};
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::etcd::EtcdSettings;
-use crate::support::machine::write_file;
 use crate::support::node::Node;
 use crate::support::slow_line::SlowLine;
 use crate::support::volume::{Frozen, Volume};
 use crate::support::wait::wait_until;
+use crate::support::wall_clock::WallClock;
 
 /// What a fault needs of the place where its cluster lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,12 @@ pub enum Place {
     },
     /// Lines to etcd that can be slowed down.
     SlowEtcd,
-    /// Each node with a wall clock of its own.
+    /// The first node, which leads, with a wall clock of its own.
     OwnClock,
 }
 
 /// etcd's default timing is for leases of this length or more.
 const TTL_OF_DEFAULT_ETCD: u64 = 5;
-const LIBFAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// The order of the fields is the order in which they end: a frozen disk is thawed first, and nobody uses
 /// a volume or a line any more when it goes.
@@ -42,6 +41,7 @@ pub struct Scene {
     pub cluster: Cluster,
     pub(super) volume: Option<Volume>,
     pub(super) lines: Vec<SlowLine>,
+    pub(super) clock: Option<WallClock>,
     pub leader: usize,
     /// When the fault began.
     pub since: Instant,
@@ -61,6 +61,7 @@ impl Scene {
             cluster,
             volume: None,
             lines: Vec::new(),
+            clock: None,
             leader: 0,
             since: Instant::now(),
             dead: Vec::new(),
@@ -109,34 +110,13 @@ impl Scene {
                 }
             }
             Place::OwnClock => {
-                for index in 0..self.cluster.nodes.len() {
-                    self.give_a_clock(index);
-                }
+                let dir = self.cluster.dir();
+                let node = &mut self.cluster.nodes[0];
+                let clock = WallClock::make(&dir.join("clock"));
+                node.environment = clock.environment();
+                self.clock = Some(clock);
             }
         }
-    }
-
-    fn give_a_clock(&mut self, index: usize) {
-        let there = std::path::Path::new(LIBFAKETIME).exists();
-        assert!(there, "{LIBFAKETIME} is missing: install it (Debian: libfaketime)");
-        self.set_clock(index, "+0");
-        let file = self.clock_file(index).display().to_string();
-        self.cluster.nodes[index].environment = vec![
-            ("LD_PRELOAD", LIBFAKETIME.to_owned()),
-            ("FAKETIME_TIMESTAMP_FILE", file),
-            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-            // Only the wall clock can be stepped.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ];
-    }
-
-    fn clock_file(&self, index: usize) -> PathBuf {
-        self.cluster.nodes[index].dir.join("clock")
-    }
-
-    /// Sets a node's wall clock, as an offset from the right time.
-    pub(super) fn set_clock(&self, index: usize, offset: &str) {
-        write_file(&self.clock_file(index), offset);
     }
 
     #[track_caller]

@@ -19,3 +19,4 @@ pub mod sql;
 pub mod store;
 pub mod volume;
 pub mod wait;
+pub mod wall_clock;
