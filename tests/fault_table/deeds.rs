@@ -128,10 +128,19 @@ pub fn join_all(scene: &mut Scene) {
 }
 
 pub fn part_from_etcd(scene: &mut Scene) {
-    network(scene).cut_replies_of_etcd(scene.leader);
+    network(scene).part_from_etcd(scene.leader, &etcd_ports(scene));
 }
 
 pub fn join_etcd(scene: &mut Scene) {
+    network(scene).join_etcd(scene.leader, &etcd_ports(scene));
+}
+
+/// Its renewals arrive and are not answered: the others count from later than it does.
+pub fn cut_answers_of_etcd(scene: &mut Scene) {
+    network(scene).cut_replies_of_etcd(scene.leader);
+}
+
+pub fn mend_answers_of_etcd(scene: &mut Scene) {
     network(scene).mend_replies_of_etcd(scene.leader);
 }
 

@@ -113,6 +113,8 @@ pub const FAULTS: &[Fault] = &[
         .place(Place::Network).unnoticed(),
     Fault::new("primary cut off from etcd only, no failsafe", deeds::part_from_etcd, deeds::join_etcd)
         .place(Place::Network).without_failsafe().gap_millis(2000),
+    Fault::new("etcd's answers do not arrive, no failsafe", deeds::cut_answers_of_etcd, deeds::mend_answers_of_etcd)
+        .place(Place::Network).without_failsafe(),
     Fault::new("primary cut off from its peers only", deeds::part_from_peers, deeds::join_peers)
         .place(Place::Network).unnoticed(),
     Fault::new("nothing arrives at the primary", deeds::deafen, deeds::undeafen).place(Place::Network),

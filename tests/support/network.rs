@@ -172,10 +172,26 @@ impl Network {
         }
     }
 
+    /// Neither the agent's requests nor the answers arrive.
+    pub fn part_from_etcd(&self, node: usize, etcd: &[u16]) {
+        self.drop_tcp_to_ephemeral_ports("-A", node);
+        self.ask_etcd(node, etcd, "-A");
+    }
+
+    /// Ends it.
+    pub fn join_etcd(&self, node: usize, etcd: &[u16]) {
+        self.drop_tcp_to_ephemeral_ports("-D", node);
+        self.ask_etcd(node, etcd, "-D");
+    }
+
     fn speak(&self, node: usize, etcd: &[u16], action: &str) {
         for other in self.others(node) {
             self.rule(action, self.address(node), other);
         }
+        self.ask_etcd(node, etcd, action);
+    }
+
+    fn ask_etcd(&self, node: usize, etcd: &[u16], action: &str) {
         let to = self.address_of_tests().to_string();
         for port in etcd {
             let port = port.to_string();
