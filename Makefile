@@ -9,18 +9,21 @@ DEMO ?=
 STACK ?=
 # Passed to the benchmarks.
 BENCH ?=
+# Passed to the long run: `make soak SOAK="--only etcd --mode both --runs 3"`.
+SOAK ?=
 
 # Contract tests are the files in tests/; its folders are the simulation and the cluster tests.
 CONTRACTS := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build test unit sim cluster stack lint bench toolchain needed needed-for-tests
+.PHONY: help demo build test unit sim cluster stack lint bench soak toolchain needed needed-for-tests
 
 help:
 	@echo "make demo     a whole cluster on this machine, until Ctrl-C (DEMO=\"--nodes 5\" passes options)"
 	@echo "make test     every ring of tests: unit and contract, simulation, cluster, stack"
 	@echo "make lint     formatting and lints, warnings are errors"
+	@echo "make soak     every fault for a minute, with its figures (SOAK=\"--only etcd --mode both\" passes options)"
 	@echo "make bench    measures gaps, start and cost (BENCH=\"--runs 9\" passes options)"
 	@echo "make build    the release binary, target/release/pgbaton"
 
@@ -55,6 +58,10 @@ lint: toolchain needed
 # Of everything, or of a part: `make bench BENCH="--only switchover --runs 9"`.
 bench: build needed-for-tests
 	$(CARGO) bench --locked --features cluster --bench cluster -- $(BENCH)
+
+# Every fault held for 60 s at ttl 5, or as told: `make soak SOAK="--held 15 --mode quorum --only agent --runs 3"`.
+soak: toolchain needed-for-tests
+	$(CARGO) test --locked --release --features cluster --test soak -- $(SOAK)
 
 toolchain:
 	@command -v $(CARGO) >/dev/null 2>&1 || { \

@@ -115,7 +115,7 @@ fn a_killed_agent_is_replaced_and_its_server_is_closed_before() {
     scenario.report.assert_lost_at_most(Duration::from_secs(1), scenario.since);
     scenario.report.assert_gap(scenario.since, ttl + TAKEOVER_BOUND);
     let former = scenario.leader;
-    let left = crate::fence::servers(&scenario.cluster.nodes[former].dir);
+    let left = crate::support::processes::servers(&scenario.cluster.nodes[former].dir);
     assert!(left.is_empty(), "of the killed agent's server these are left: {left:?}");
     scenario.cluster.nodes[former].start();
     scenario.cluster.wait_until_whole(BOUND);

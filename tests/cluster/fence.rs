@@ -1,17 +1,16 @@
 //! The fence: agent, guardian, or both are killed or stopped; the server is closed in time, and goes on
 //! where it may.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::faults::BOUND;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::ledger::Ledger;
 use crate::support::node::Node;
-use crate::support::processes;
+use crate::support::processes::{self, servers, signal};
 use crate::support::sql;
 use crate::support::wait::{wait_for, wait_until};
 
@@ -37,7 +36,7 @@ impl Scene {
             node.start();
         }
         let leader = cluster.wait_until_whole(START_BOUND);
-        assert_eq!(shown_fence(&cluster.nodes[leader]), fence);
+        assert_eq!(cluster.nodes[leader].shown_fence(), fence);
         let ledger = cluster.open_ledger();
         ledger.wait_for_writes(leader, 50, BOUND);
         Scene { cluster, leader, ledger, since: Instant::now(), fence }
@@ -77,48 +76,12 @@ impl Scene {
     }
 }
 
-fn shown_fence(node: &Node) -> String {
-    let shown = node.get("/patroni").expect("the agent answers").json();
-    shown["pgbaton"]["fence"].as_str().unwrap_or_default().to_owned()
-}
-
-fn is_guardian(pid: Pid) -> bool {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.starts_with(b"pgbaton\0guardian\0")
-}
-
-fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let rest = stat.rsplit_once(')')?.1;
-    Some(Pid::from_raw(rest.split_whitespace().nth(1)?.parse().ok()?))
-}
-
-/// The guardian of a node: of those that show themselves so, the one that no other has started.
-#[track_caller]
 fn guardian(node: &Node) -> Pid {
-    let found = processes::working_in(&node.dir).into_iter().filter(|pid| is_guardian(*pid));
-    let found: Vec<Pid> = found.collect();
-    let is_first = |pid: &&Pid| !parent_of(**pid).is_some_and(|parent| found.contains(&parent));
-    *found.iter().find(is_first).expect("a guardian")
-}
-
-/// Those of a node's processes that are its server's.
-pub fn servers(dir: &Path) -> Vec<Pid> {
-    let is_server = |pid: &Pid| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        name.trim() == "postgres"
-    };
-    processes::working_in(dir).into_iter().filter(is_server).collect()
+    processes::guardian(&node.dir)
 }
 
 fn postmaster(node: &Node) -> Pid {
-    let all = servers(&node.dir);
-    let is_first = |pid: &&Pid| !parent_of(**pid).is_some_and(|parent| all.contains(&parent));
-    *all.iter().find(is_first).expect("a postmaster")
-}
-
-fn signal(pid: Pid, signal: Signal) {
-    kill(pid, signal).expect("a process of ours takes signals");
+    processes::postmaster(&node.dir)
 }
 
 fn agent_comes_back(fence: &'static str) {
@@ -211,7 +174,7 @@ fn guardian_is_killed(fence: &'static str) {
     scene.node().wait_for_log("another guardian is in its place", BOUND);
     wait_for("another guardian", BOUND, replaced);
     let (cluster, leader) = scene.goes_on("guardian killed", Duration::from_secs(4));
-    assert_eq!(shown_fence(&cluster.nodes[leader]), fence);
+    assert_eq!(cluster.nodes[leader].shown_fence(), fence);
     cluster.wait_until_whole(BOUND);
 }
 

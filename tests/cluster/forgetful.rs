@@ -7,9 +7,7 @@ use etcd_client::{AlarmAction, AlarmOptions, AlarmType, Client, CompactionOption
 use serde_json::json;
 
 use crate::faults::{BOUND, under_load};
-use crate::outage::{
-    AT_REST, NO_GAP, assert_that_nothing_happened, wait_until_listed, watch_it_lead,
-};
+use crate::outage::{AT_REST, NO_GAP, assert_that_nothing_happened, watch_it_lead};
 use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::etcd::EtcdSettings;
@@ -39,7 +37,7 @@ fn wait_until_seen(cluster: &Cluster) -> u64 {
 fn a_running_primary_writes_an_emptied_store_back() {
     let mut before = 0;
     let scenario = under_load(Plan::default(), |cluster, leader| {
-        wait_until_listed(cluster, leader, 3);
+        cluster.wait_until_listed(leader);
         before = wait_until_seen(cluster);
         sql::runtime().block_on(async {
             let client = Client::connect(cluster.etcd.endpoints(), None).await;
@@ -107,7 +105,7 @@ fn nothing_is_built_on_an_older_store_until_a_person_says_so() {
 fn a_store_without_space_is_an_outage_and_not_a_lost_lease() {
     let etcd = EtcdSettings { quota_bytes: Some(4 << 20), ..Plan::default().etcd };
     let scenario = under_load(Plan { etcd, ..Plan::default() }, |cluster, leader| {
-        wait_until_listed(cluster, leader, 3);
+        cluster.wait_until_listed(leader);
         let client = sql::runtime();
         client.block_on(async {
             let client = Client::connect(cluster.etcd.endpoints(), None).await;

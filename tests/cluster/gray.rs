@@ -7,15 +7,16 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::faults::{BOUND, Scenario, under_load};
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::machine::Postgres;
+use crate::support::processes::signal;
 use crate::support::sql;
-use crate::support::volume::Volume;
+use crate::support::volume::{Volume, write_until_the_server_ends};
 use crate::support::wait::{wait_for, wait_until};
 
 /// Seconds.
@@ -41,17 +42,11 @@ fn own(cluster: &Cluster, node: usize) -> Value {
 
 /// The server's processes; the postmaster is the first.
 fn processes(cluster: &Cluster, node: usize) -> Vec<Pid> {
-    let postmaster = cluster.nodes[node].postmaster().expect("a running server");
-    let children = format!("/proc/{postmaster}/task/{postmaster}/children");
-    let children = fs::read_to_string(children).expect("a running postmaster");
-    let children = children.split_ascii_whitespace().map(|pid| pid.parse().expect("a pid"));
-    std::iter::once(postmaster).chain(children.map(Pid::from_raw)).collect()
+    cluster.nodes[node].server_processes()
 }
 
 fn stop(pids: &[Pid]) {
-    for pid in pids {
-        kill(*pid, Signal::SIGSTOP).expect("a process of ours");
-    }
+    pids.iter().for_each(|pid| signal(*pid, Signal::SIGSTOP));
 }
 
 /// A fault that comes when the leader has led for long enough.
@@ -166,14 +161,7 @@ fn a_full_disk_is_handed_over() {
     let whole = Instant::now();
     wait_until("the leader has led for a while", BOUND, || whole.elapsed() > LED);
     let filler = volume.fill();
-    let server = cluster.nodes[0].postgresql();
-    // Old segments are used again while there are any.
-    let mut since = Instant::now();
-    wait_until("the server ends for want of space", BOUND, || {
-        since = Instant::now();
-        sql::query(server, "SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 't', '')")
-            .is_err_and(|why| !why.contains("read-only"))
-    });
+    let since = write_until_the_server_ends(cluster.nodes[0].postgresql());
     let now = cluster.wait_for_another_leader(0, BOUND);
     ledger.wait_for_writes(now, 50, BOUND);
     let report = ledger.close(cluster.nodes[now].postgresql());

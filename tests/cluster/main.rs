@@ -1,6 +1,8 @@
 //! Ring 4: real etcd, real PostgreSQL, real agents on this machine, and clients that write to every node all
 //! the time. Each test asserts what was lost and for how long writes were refused.
 
+#[path = "../fault_table/mod.rs"]
+mod fault_table;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -20,6 +22,7 @@ mod restart;
 mod store;
 mod switchover;
 mod synchronous;
+mod table;
 mod tags;
 mod traffic;
 mod versions;

@@ -16,16 +16,6 @@ fn three_and_three() -> Plan {
     Plan { etcd_members: 3, ..Plan::default() }
 }
 
-/// Until the store lists all members: only then do they stand in for it.
-#[track_caller]
-pub fn wait_until_listed(cluster: &Cluster, leader: usize, count: usize) {
-    wait_until("the failsafe key lists the members", BOUND, || {
-        let answer = cluster.nodes[leader].get("/failsafe");
-        let listed = answer.filter(|answer| answer.status == 200).map(|answer| answer.json());
-        listed.and_then(|it| it.as_object().map(|it| it.len())) == Some(count)
-    });
-}
-
 /// For three times the lease nothing happens: the leader goes on and says so.
 #[track_caller]
 pub fn watch_it_lead(cluster: &Cluster, leader: usize) {
@@ -36,10 +26,6 @@ pub fn watch_it_lead(cluster: &Cluster, leader: usize) {
     }
     let shown = cluster.nodes[leader].get("/patroni").expect("it answers").json();
     assert_eq!(shown["failsafe_mode_is_active"], true, "{shown}");
-}
-
-fn kill_etcd(cluster: &mut Cluster) {
-    (0..cluster.plan.etcd_members).for_each(|member| cluster.etcd.kill(member));
 }
 
 #[track_caller]
@@ -56,8 +42,8 @@ pub fn assert_that_nothing_happened(scenario: &Scenario) {
 #[test]
 fn with_all_of_etcd_dead_writes_go_on() {
     let mut scenario = under_load(three_and_three(), |cluster, leader| {
-        wait_until_listed(cluster, leader, 3);
-        kill_etcd(cluster);
+        cluster.wait_until_listed(leader);
+        cluster.etcd.kill_all();
         watch_it_lead(cluster, leader);
         cluster.etcd.restart_all();
         cluster.wait_until_whole(BOUND);
@@ -71,10 +57,10 @@ fn with_all_of_etcd_dead_writes_go_on() {
 #[test]
 fn with_all_of_etcd_and_a_standby_dead_writes_go_on() {
     let mut scenario = under_load(three_and_three(), |cluster, leader| {
-        wait_until_listed(cluster, leader, 3);
+        cluster.wait_until_listed(leader);
         let dead = cluster.others(leader)[0];
         cluster.nodes[dead].kill_host();
-        kill_etcd(cluster);
+        cluster.etcd.kill_all();
         watch_it_lead(cluster, leader);
         cluster.etcd.restart_all();
     });
@@ -88,11 +74,11 @@ fn with_all_of_etcd_and_a_standby_dead_writes_go_on() {
 #[test]
 fn with_all_of_etcd_and_both_standbys_dead_writes_stop_in_time() {
     let scenario = under_load(three_and_three(), |cluster, leader| {
-        wait_until_listed(cluster, leader, 3);
+        cluster.wait_until_listed(leader);
         for dead in cluster.others(leader) {
             cluster.nodes[dead].kill_host();
         }
-        kill_etcd(cluster);
+        cluster.etcd.kill_all();
         let bound = Duration::from_secs(cluster.plan.ttl + 1);
         wait_until("the primary steps down", bound, || !cluster.nodes[leader].is_primary());
         cluster.etcd.restart_all();
@@ -110,7 +96,7 @@ fn with_all_of_etcd_and_both_standbys_dead_writes_stop_in_time() {
 fn a_primary_that_etcd_alone_does_not_reach_goes_on() {
     let plan = Plan { in_namespaces: true, ..Plan::default() };
     let scenario = under_load(plan, |cluster, leader| {
-        wait_until_listed(cluster, leader, 3);
+        cluster.wait_until_listed(leader);
         cluster.network.as_ref().expect("a network").cut_replies_of_etcd(leader);
         watch_it_lead(cluster, leader);
         for other in cluster.others(leader) {

@@ -117,7 +117,8 @@ impl Cluster {
         make_dir(&dir);
         let config = self.node_config(&name, ip, &dir.display().to_string());
         let agent = self.plan.agent;
-        self.nodes.push(Node { agent, name, ip, config, dir, namespace, child: None });
+        let environment = Vec::new();
+        self.nodes.push(Node { agent, name, ip, config, dir, namespace, environment, child: None });
     }
 
     fn node_config(&self, name: &str, ip: IpAddr, dir: &str) -> Value {
@@ -258,6 +259,16 @@ impl Cluster {
             }
         }
         Ok(leader)
+    }
+
+    /// Until the store lists all members: only then do they stand in for it.
+    #[track_caller]
+    pub fn wait_until_listed(&self, leader: usize) {
+        wait_until("the failsafe key lists the members", START_BOUND, || {
+            let answer = self.nodes[leader].get("/failsafe");
+            let listed = answer.filter(|answer| answer.status == 200).map(|answer| answer.json());
+            listed.and_then(|it| it.as_object().map(|it| it.len())) == Some(self.nodes.len())
+        });
     }
 
     /// Clients that write to every node.

@@ -145,16 +145,27 @@ impl Etcd {
         child.wait().expect("a member of ours can be waited for");
     }
 
+    /// Kills all members.
+    pub fn kill_all(&mut self) {
+        (0..self.members.len()).for_each(|index| self.kill(index));
+    }
+
     /// Starts a killed member again.
     pub fn restart(&mut self, index: usize) {
         self.spawn(index);
         self.wait_until_healthy(index);
     }
 
-    /// Starts all members again after all were killed: none is healthy before most of them are back.
+    /// Starts all members again after all were killed.
     pub fn restart_all(&mut self) {
-        (0..self.members.len()).for_each(|index| self.spawn(index));
-        (0..self.members.len()).for_each(|index| self.wait_until_healthy(index));
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        self.restart_these(&all);
+    }
+
+    /// Starts killed members again: none is healthy before most of them are back.
+    pub fn restart_these(&mut self, members: &[usize]) {
+        members.iter().for_each(|index| self.spawn(*index));
+        members.iter().for_each(|index| self.wait_until_healthy(*index));
     }
 
     /// Where a member keeps its data; for a member that does not run.

@@ -127,6 +127,79 @@ impl Network {
         self.iptables(action, &rule, to);
     }
 
+    /// From now on nothing that the other nodes send, nor any answer of etcd, arrives at this one.
+    pub fn deafen(&self, node: usize) {
+        self.hear(node, "-A");
+        self.drop_tcp_to_ephemeral_ports("-A", node);
+    }
+
+    /// Ends it.
+    pub fn undeafen(&self, node: usize) {
+        self.hear(node, "-D");
+        self.drop_tcp_to_ephemeral_ports("-D", node);
+    }
+
+    /// From now on nothing that this node sends arrives at the other nodes, or at etcd on these ports. The
+    /// tests' own clients are answered.
+    pub fn mute(&self, node: usize, etcd: &[u16]) {
+        self.speak(node, etcd, "-A");
+    }
+
+    /// Ends it.
+    pub fn unmute(&self, node: usize, etcd: &[u16]) {
+        self.speak(node, etcd, "-D");
+    }
+
+    /// The other nodes are cut off from this one, in both directions.
+    pub fn part_from_peers(&self, node: usize) {
+        self.hear(node, "-A");
+        self.speak(node, &[], "-A");
+    }
+
+    /// Ends it.
+    pub fn join_peers(&self, node: usize) {
+        self.hear(node, "-D");
+        self.speak(node, &[], "-D");
+    }
+
+    fn others(&self, node: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..self.nodes).filter(move |other| *other != node)
+    }
+
+    fn hear(&self, node: usize, action: &str) {
+        for other in self.others(node) {
+            self.rule(action, self.address(other), node);
+        }
+    }
+
+    /// Neither the agent's requests nor the answers arrive.
+    pub fn part_from_etcd(&self, node: usize, etcd: &[u16]) {
+        self.drop_tcp_to_ephemeral_ports("-A", node);
+        self.ask_etcd(node, etcd, "-A");
+    }
+
+    /// Ends it.
+    pub fn join_etcd(&self, node: usize, etcd: &[u16]) {
+        self.drop_tcp_to_ephemeral_ports("-D", node);
+        self.ask_etcd(node, etcd, "-D");
+    }
+
+    fn speak(&self, node: usize, etcd: &[u16], action: &str) {
+        for other in self.others(node) {
+            self.rule(action, self.address(node), other);
+        }
+        self.ask_etcd(node, etcd, action);
+    }
+
+    fn ask_etcd(&self, node: usize, etcd: &[u16], action: &str) {
+        let to = self.address_of_tests().to_string();
+        for port in etcd {
+            let port = port.to_string();
+            let rule = ["OUTPUT", "-d", &to, "-p", "tcp", "--dport", &port, "-j", "DROP"];
+            self.iptables(action, &rule, node);
+        }
+    }
+
     fn rule(&self, action: &str, from: IpAddr, to: usize) {
         self.iptables(action, &["INPUT", "-s", &from.to_string(), "-j", "DROP"], to);
     }

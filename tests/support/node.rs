@@ -66,6 +66,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// The network it is in, if not the tests' own.
     pub namespace: Option<File>,
+    /// What its agent, and what that starts, find in their environment besides.
+    pub environment: Vec<(&'static str, String)>,
     pub(super) child: Option<Child>,
 }
 
@@ -133,6 +135,7 @@ impl Node {
                 command.env_remove(&name);
             }
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let namespace = self.namespace.as_ref().map(AsRawFd::as_raw_fd);
         let identity = Identity::of_servers();
         let enter = move || become_part_of(namespace, identity);
@@ -200,6 +203,32 @@ impl Node {
         if let Some(mut child) = self.child.take() {
             child.wait().expect("our own child");
         }
+    }
+
+    /// Starts its agent again if it has ended, as a host's service manager would.
+    pub fn start_if_it_ended(&mut self) {
+        let ended = |child: &mut Child| child.try_wait().expect("our own child").is_some();
+        if self.child.as_mut().is_none_or(ended) {
+            self.child = None;
+            self.start();
+        }
+    }
+
+    /// The processes of its server; the postmaster is the first.
+    #[track_caller]
+    pub fn server_processes(&self) -> Vec<Pid> {
+        let postmaster = self.postmaster().expect("a running server");
+        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let children = fs::read_to_string(children).expect("a running postmaster");
+        let children = children.split_ascii_whitespace().map(|pid| pid.parse().expect("a pid"));
+        std::iter::once(postmaster).chain(children.map(Pid::from_raw)).collect()
+    }
+
+    /// How its server is fenced, as its agent says.
+    #[track_caller]
+    pub fn shown_fence(&self) -> String {
+        let shown = self.get("/patroni").expect("the agent answers").json();
+        shown["pgbaton"]["fence"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The server's first process, by the file it keeps.

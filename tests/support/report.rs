@@ -32,6 +32,20 @@ pub struct Report {
     ended: Instant,
 }
 
+/// One timeline's writers.
+struct Reign {
+    nodes: BTreeSet<i32>,
+    first_answer: Instant,
+    last_sent: Instant,
+}
+
+impl Reign {
+    /// For how long it was written on while the next one already was.
+    fn overlap(&self, next: &Reign) -> Duration {
+        self.last_sent.saturating_duration_since(next.first_answer)
+    }
+}
+
 impl Report {
     pub(super) fn between(started: Instant, ended: Instant) -> Report {
         Report {
@@ -74,11 +88,35 @@ impl Report {
     /// older one was sent before anything was acknowledged on a newer one.
     #[track_caller]
     pub fn assert_one_writer(&self) {
-        struct Reign {
-            nodes: BTreeSet<i32>,
-            first_answer: Instant,
-            last_sent: Instant,
+        let reigns = self.reigns();
+        for (timeline, reign) in &reigns {
+            let nodes = &reign.nodes;
+            assert_eq!(nodes.len(), 1, "timeline {timeline} was written by the nodes {nodes:?}");
         }
+        for ((older, before), (newer, after)) in reigns.iter().zip(reigns.iter().skip(1)) {
+            let overlap = before.overlap(after);
+            assert!(
+                overlap.is_zero(),
+                "a write sent on timeline {older} was acknowledged although timeline {newer} had \
+                 acknowledged {overlap:?} earlier"
+            );
+        }
+    }
+
+    /// For how long two nodes took writes: the same as a figure.
+    pub fn two_writers(&self) -> Duration {
+        let reigns = self.reigns();
+        let of_one_timeline = |reign: &Reign| {
+            let shared = reign.nodes.len() > 1;
+            if shared { reign.last_sent.duration_since(reign.first_answer) } else { Duration::ZERO }
+        };
+        let pairs = reigns.values().zip(reigns.values().skip(1));
+        let overlaps = pairs.map(|(before, after)| before.overlap(after));
+        reigns.values().map(of_one_timeline).chain(overlaps).max().unwrap_or_default()
+    }
+
+    /// Who wrote on each timeline, and when.
+    fn reigns(&self) -> BTreeMap<i32, Reign> {
         let mut reigns: BTreeMap<i32, Reign> = BTreeMap::new();
         for one in &self.acknowledged {
             let reign = reigns.entry(one.timeline).or_insert_with(|| Reign {
@@ -89,18 +127,14 @@ impl Report {
             reign.nodes.insert(one.node);
             reign.last_sent = reign.last_sent.max(one.sent);
         }
-        for (timeline, reign) in &reigns {
-            let nodes = &reign.nodes;
-            assert_eq!(nodes.len(), 1, "timeline {timeline} was written by the nodes {nodes:?}");
-        }
-        for ((older, before), (newer, after)) in reigns.iter().zip(reigns.iter().skip(1)) {
-            let overlap = before.last_sent.saturating_duration_since(after.first_answer);
-            assert!(
-                overlap.is_zero(),
-                "a write sent on timeline {older} was acknowledged although timeline {newer} had \
-                 acknowledged {overlap:?} earlier"
-            );
-        }
+        reigns
+    }
+
+    /// The acknowledged writes that are gone although they were acknowledged longer than this before the
+    /// fault.
+    pub fn lost_before(&self, window: Duration, fault: Instant) -> usize {
+        let is_early = |one: &&Acknowledged| fault.saturating_duration_since(one.at) > window;
+        self.lost.iter().filter(is_early).count()
     }
 
     /// One writer, nothing lost, and nothing there that was refused.
@@ -177,6 +211,16 @@ mod tests {
     #[should_panic(expected = "earlier")]
     fn a_deposed_writer_that_goes_on_is_seen() {
         ledger(&[(0, 1, 0), (1, 2, 10), (0, 1, 20)]).assert_one_writer();
+    }
+
+    #[test]
+    fn how_long_two_wrote_is_a_figure() {
+        let alone = ledger(&[(0, 1, 0), (0, 1, 10), (1, 2, 70)]);
+        assert_eq!(alone.two_writers(), Duration::ZERO);
+        let two = ledger(&[(0, 1, 0), (1, 2, 10), (0, 1, 20)]);
+        assert_eq!(two.two_writers(), Duration::from_millis(8));
+        let on_one_timeline = ledger(&[(0, 1, 0), (1, 1, 50)]);
+        assert_eq!(on_one_timeline.two_writers(), Duration::from_millis(48));
     }
 
     #[test]

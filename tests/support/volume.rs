@@ -2,10 +2,14 @@
 //! filled. Needs root.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::machine::give_away;
+use super::sql;
+use super::wait::wait_until;
 
 /// A mounted volume. Dropping the value unmounts it; whoever uses it has to be gone by then.
 #[derive(Debug)]
@@ -58,11 +62,24 @@ impl Drop for Volume {
             {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
         let _ = fs::remove_dir_all(&self.mounted);
         let _ = fs::remove_file(&self.image);
     }
+}
+
+/// Uses up what a server on a full volume has left, as old segments of its log are used again while there are
+/// any; says when it ended.
+#[track_caller]
+pub fn write_until_the_server_ends(server: SocketAddr) -> Instant {
+    let mut since = Instant::now();
+    wait_until("the server ends for want of space", Duration::from_secs(60), || {
+        since = Instant::now();
+        sql::query(server, "SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 't', '')")
+            .is_err_and(|why| !why.contains("read-only"))
+    });
+    since
 }
 
 /// A frozen volume. Dropping the value thaws it.
