@@ -132,9 +132,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::CollectVotes { term, baton } => {
             election::collect_votes(context, *term, *baton).await
         }
-        Effect::FetchLog { from, upto, within } => {
-            election::fetch_log(context, from, *upto, *within).await
-        }
+        Effect::FetchLog(fetch) => election::fetch_log(context, fetch).await,
         Effect::Promise { term } => election::promise(context, *term).await,
         Effect::RefusePromise(refusal) => refused(context, refusal),
         Effect::TakeBaton { baton, term, failsafe } => {
@@ -217,7 +215,7 @@ pub fn name(effect: &Effect) -> &'static str {
         Effect::CreateAccounts => "create accounts",
         Effect::FinishBootstrap => "finish bootstrap",
         Effect::CollectVotes { .. } => "collect votes",
-        Effect::FetchLog { .. } => "fetch the log",
+        Effect::FetchLog(_) => "fetch the log",
         Effect::Promise { .. } => "promise",
         Effect::RefusePromise(_) => "refuse a promise",
         Effect::TakeBaton { .. } => "take the baton",

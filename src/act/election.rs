@@ -10,11 +10,12 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::ports::Ports;
 use super::rejoin;
-use crate::cluster::{Ballot, Refusal, State, Upstream, Vote};
+use crate::cluster::{Ballot, Refusal, State, Vote};
+use crate::decide::Fetch;
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Ask, Peer, Peers};
 use crate::postgres::Server;
-use crate::values::{Clock, Revision, Term, WalPosition};
+use crate::values::{Clock, Revision, Term};
 
 /// A voter needs this long at the most; who needs longer is heard in the next round.
 const ONE_ROUND: Duration = Duration::from_millis(500);
@@ -89,14 +90,10 @@ pub fn refuse<P: Ports>(context: &Context<P>, refusal: &Refusal) {
 
 /// Gets log from a voter. What it passes on it had when it promised, so nothing of an earlier term is
 /// received that the race does not know of. The receiver stays until the next vote stops it.
-pub async fn fetch_log<P: Ports>(
-    context: &Context<P>,
-    from: &Upstream,
-    upto: WalPosition,
-    within: Duration,
-) -> Result<(), EffectError> {
+pub async fn fetch_log<P: Ports>(context: &Context<P>, fetch: &Fetch) -> Result<(), EffectError> {
+    let Fetch { from, upto, within } = fetch;
     rejoin::follow(context, Some(from)).await?;
-    let until = context.clock.now() + within;
+    let until = context.clock.now() + *within;
     loop {
         let left = until.since(context.clock.now());
         let look = context.server.look(left.min(context.settings().times.one_try)).await;

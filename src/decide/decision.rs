@@ -97,14 +97,7 @@ pub enum Effect {
         baton: Revision,
     },
     /// Get the log up to here from a voter, which has it and may not lead.
-    FetchLog {
-        /// Whom.
-        from: Upstream,
-        /// Up to where.
-        upto: WalPosition,
-        /// The bound.
-        within: Duration,
-    },
+    FetchLog(Fetch),
     /// Promise the term that somebody asked for, and tell this node's position.
     Promise {
         /// The term.
@@ -265,6 +258,17 @@ pub enum Effect {
     Leave,
     /// End the agent with an error, which is a person's to mend.
     Exit(String),
+}
+
+/// Log that a voter has and a candidate lacks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetch {
+    /// Whose.
+    pub from: Upstream,
+    /// Up to where.
+    pub upto: WalPosition,
+    /// The bound.
+    pub within: Duration,
 }
 
 /// A change of synchronous replication.

@@ -6,7 +6,7 @@ use crate::cluster::{Ballot, Refusal, StandbyFacts, Vote};
 use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
-use super::decision::{Decision, Effect, Reason};
+use super::decision::{Decision, Effect, Fetch, Reason};
 use super::health;
 use super::view::{JobKind, Vacancy, View};
 use super::{failsafe, promotion, proof, upstream};
@@ -84,7 +84,7 @@ fn fetch_from(view: &View, voter: &Vote) -> Option<Decision> {
     let from = upstream::of_voter(view, &voter.name)?;
     let (upto, within) = (voter.position, view.settings.times.ttl);
     let detail = format!("up to {} from {}", upto.lsn, voter.name);
-    let effects = vec![Effect::FetchLog { from, upto, within }, ask_for_votes(view).1];
+    let effects = vec![Effect::FetchLog(Fetch { from, upto, within }), ask_for_votes(view).1];
     let label = "fetch the acknowledged commits that no candidate has";
     Some(Decision::act(Reason::with(label, detail), JobKind::Vote, effects))
 }

@@ -29,7 +29,7 @@ mod view;
 mod voting;
 
 pub use candidates::{Standings, rank};
-pub use decision::{Decision, Effect, Reason, SyncChange};
+pub use decision::{Decision, Effect, Fetch, Reason, SyncChange};
 pub use failsafe::{Acceptance, judge};
 pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;

@@ -223,8 +223,8 @@ fn what_only_a_voter_has_that_may_not_lead_is_fetched_from_it() {
         &race(&[("b", 1, 90), ("c", 1, 100)]),
         "fetch the acknowledged commits that no candidate has: up to 0/64 from c",
     );
-    let Effect::FetchLog { from, upto, .. } = &effects[0] else { panic!("{effects:?}") };
-    assert_eq!((from.name.as_str(), upto.lsn), ("c", Lsn(100)));
+    let Effect::FetchLog(fetch) = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!((fetch.from.name.as_str(), fetch.upto.lsn), ("c", Lsn(100)));
     assert!(matches!(effects[1], Effect::CollectVotes { .. }), "then it is asked anew");
     let effects = check(
         &race(&[("b", 1, 100), ("c", 1, 100)]),
