@@ -44,6 +44,10 @@ fn refusal(view: &View, term: Term) -> Option<Refusal> {
         return Some(Refusal::Promised(view.journal.promised));
     }
     match view.seat {
+        // It cannot give the lease up without the store, but it need not hold a race up.
+        Seat::Mine(until) if until.has_passed(view.now) && is_closed(view) => {
+            return Some(not_a_voter("its own lease ran out"));
+        }
         Seat::Mine(_) | Seat::Offered => return Some(Refusal::HolderIsAlive),
         // Two clocks that learned of the same renewal differ by how long each took to learn it.
         Seat::Held { changed_at } => {
@@ -78,7 +82,13 @@ fn refusal(view: &View, term: Term) -> Option<Refusal> {
 /// a taker needs that of some of them.
 fn may_abstain(view: &View) -> bool {
     let listed = view.cluster.as_ref().is_some_and(|cluster| cluster.failsafe.is_some());
-    listed && !view.exposed && !matches!(&*view.server, State::Primary(_))
+    // A holder does not promise against itself: its own renewal may still arrive.
+    listed && is_closed(view) && !matches!(view.seat, Seat::Mine(_) | Seat::Offered)
+}
+
+/// Nothing of this node's server can accept a write.
+fn is_closed(view: &View) -> bool {
+    !view.exposed && !matches!(&*view.server, State::Primary(_))
 }
 
 fn not_a_voter(why: &str) -> Refusal {

@@ -263,6 +263,17 @@ fn a_promise_is_refused_while_the_holder_renews() {
     check(&later, "refuse to promise: Promised(Term(5))");
 }
 
+/// It cannot give its lease up, as the store does not answer it; but it is asked.
+#[test]
+fn a_holder_whose_lease_ran_out_does_not_hold_a_race_up_once_its_server_is_closed() {
+    let past = || view("a").down(ControlState::ShutDown, 1, 100).leading(after(0)).promise_asked(4);
+    check(&past(), "refuse to promise: NotAVoter(\"its own lease ran out\")");
+    let open = decide(&past().exposed());
+    assert_eq!(open.reason.to_string(), "fence: the lease ran out");
+    let ahead = view("a").primary(1, 100).leading(after(4_000)).promise_asked(4);
+    check(&ahead, "refuse to promise: HolderIsAlive");
+}
+
 #[test]
 fn a_lease_that_ran_out_is_given_up_once_the_server_is_closed() {
     let lapsed = || view("b").standby(1, 100).held_by("b").lapsed();
