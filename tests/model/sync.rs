@@ -1,0 +1,430 @@
+//! The synchronous set: who may acknowledge a commit, who is heard in a race, and every order in which
+//! the two can change, with crashes in between.
+//!
+//! Shared with the product: each step of the leader (`possible_names`, `step_towards`, and under it
+//! `cluster::quorum`), its memory (`SyncMemory`), what goes before a promotion (`on_promotion`), the order
+//! of candidates (`rank`) and the proof (`proven`), on a real `Lineage`.
+//!
+//! Modelled: PostgreSQL. Each of its processes reads a changed `synchronous_standby_names` at a moment of
+//! its own; a walsender counts by the number that it has read itself, and among the walsenders that name
+//! themselves; whether commits wait at all is the checkpointer's word. What can be acknowledged is
+//! acknowledged at once, which is the worst case: nobody decides by it. A former leader is *not* fenced
+//! here: it goes on for as long as somebody streams from it.
+//!
+//! Left out: the lease (see `lease.rs`), tags, lag limits, strict mode's closed state after a promotion, replay behind flush,
+//! and an agent that is paused between its decision and the change of the names.
+
+use std::collections::BTreeSet;
+
+use pgbaton::cluster::{
+    Ballot, Downstream, Lineage, PrimaryFacts, Promotion, PromotionState, State as Server, Step,
+    SyncNames, SyncState, Vote, Voters, on_promotion,
+};
+use pgbaton::decide::{SyncMemory, possible_names, proven, rank, step_towards};
+use pgbaton::mutants::{Mutant, plant, planted};
+use pgbaton::values::{
+    Lsn, MemberName, Monotonic, Revision, SystemId, Term, Timeline, WalPosition,
+};
+use stateright::{Model, Property};
+
+use super::sync_state::{
+    Action, Agent, Leading, NODES, Names, Phase, Primary, Record, State, name, names_of, node,
+};
+
+/// The model and its bounds.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    /// Commits that are tried, over all terms.
+    pub commits: u8,
+    /// Changes of leader.
+    pub promotions: u8,
+    /// A mistake of the product's.
+    pub mutant: Option<Mutant>,
+    /// A mistake of the model's own: a write of the record that was not answered is forgotten.
+    pub forgets_open_write: bool,
+}
+
+impl Sync {
+    fn prepare(&self) {
+        plant(self.mutant);
+    }
+}
+
+impl Model for Sync {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::first()]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        self.prepare();
+        for at in 0..NODES {
+            actions.push(Action::Fail(at));
+            actions.push(Action::Return(at));
+            actions.push(Action::Promise(at));
+            actions.push(Action::Take(at));
+            for from in 0..NODES {
+                actions.push(Action::Receive { at, from });
+            }
+            for process in 0..=NODES {
+                actions.push(Action::ReadNames { at, process });
+            }
+        }
+        actions.extend([
+            Action::BreakOff,
+            Action::AgentRestarts,
+            Action::RecordArrives,
+            Action::NamesInForce,
+            Action::GoOn,
+        ]);
+        actions.extend((0..NODES).map(Action::Write));
+        if let Leading::By(leader, _) = &state.leading {
+            for wanted in Names::all(*leader) {
+                actions.push(Action::Towards { wanted, answered: true });
+                actions.push(Action::Towards { wanted, answered: false });
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        self.prepare();
+        let mut next = last.clone();
+        next.happened.finished_for_another = false;
+        next.happened.arrived_late = false;
+        let done = match action {
+            Action::Write(at) => next.write(at, self.commits),
+            Action::Receive { at, from } => next.receive(at, from),
+            Action::ReadNames { at, process } => next.read_names(at, process),
+            Action::Fail(at) => next.fail(at),
+            Action::Return(at) => next.come_back(at),
+            Action::Promise(at) => next.promise(at, self.promotions),
+            Action::BreakOff => next.break_off(),
+            Action::Take(at) => take(&mut next, at),
+            Action::GoOn => go_on(&mut next),
+            Action::AgentRestarts => next.agent_restarts(),
+            Action::RecordArrives => next.record_arrives(),
+            Action::NamesInForce => next.names_in_force(),
+            Action::Towards { wanted, answered } => self.towards(&mut next, wanted, answered),
+        };
+        done?;
+        next.acknowledge();
+        (next != *last).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("a leader has every acknowledged commit", |_, state: &State| {
+                let Leading::By(leader, Phase::Open) = state.leading else { return true };
+                state.acknowledged.iter().all(|one| state.logs[leader].contains(one))
+            }),
+            Property::always("r + k > |V u S| for all that may be in force", |_, state: &State| {
+                rule_holds(state)
+            }),
+            Property::always("with a quorum of voters somebody can lead", |model, state: &State| {
+                model.prepare();
+                somebody_can_lead(state)
+            }),
+            Property::sometimes("a commit is acknowledged in a second term", |_, state: &State| {
+                let Leading::By(leader, Phase::Open) = state.leading else { return false };
+                let (log, last) = (&state.logs[leader], state.branches.last());
+                let since = last.filter(|last| last.parent.is_some());
+                since.is_some_and(|last| {
+                    let begins = usize::from(last.at) - 1;
+                    log[begins..].iter().any(|one| state.acknowledged.contains(one))
+                })
+            }),
+            Property::sometimes("one that was not the leader is promoted", |_, state: &State| {
+                state.branches.iter().any(|one| one.node != 0)
+            }),
+            Property::sometimes(
+                "a change that a crash broke off is finished by the next leader",
+                |_, state: &State| state.happened.finished_for_another,
+            ),
+            Property::sometimes("processes go by different names", |_, state: &State| {
+                state.primaries.iter().flatten().any(|one| one.read.iter().any(|r| *r != one.told))
+            }),
+            Property::sometimes("a record that was not answered arrives late", |_, state: &State| {
+                state.happened.arrived_late
+            }),
+            Property::sometimes("a commit is lost that nobody acknowledged", |_, state: &State| {
+                let Leading::By(leader, Phase::Open) = state.leading else { return false };
+                (1..=state.written).any(|one| !state.logs[leader].contains(&one))
+            }),
+            Property::sometimes("a former leader is still open beside the new one", |_, state: &State| {
+                state.primaries.iter().flatten().count() > 1
+            }),
+        ]
+    }
+}
+
+impl Sync {
+    /// One turn of the leader's agent, towards these names.
+    fn towards(&self, state: &mut State, wanted: Names, answered: bool) -> Option<()> {
+        let Leading::By(leader, Phase::Open) = state.leading else { return None };
+        if state.record.open.is_some() && !self.forgets_open_write {
+            // The same once more: what is under way is refused from now on.
+            state.record.open = None;
+            return answered.then_some(());
+        }
+        let mut memory = state.agent.memory();
+        let facts = facts(state, leader);
+        memory.observe(&Server::Primary(facts.clone()), None, false, Monotonic::ZERO);
+        let recorded = state.record.voters();
+        if state.record.leader != leader {
+            return None;
+        }
+        let wanted = wanted.real();
+        let step = match possible_names(&memory, facts.sync_names.as_ref(), &recorded) {
+            Ok(possible) => (step_towards(&memory, &possible, &recorded, &wanted), possible),
+            Err(step) => (step, Vec::new()),
+        };
+        state.agent = Agent::of(&memory);
+        match step {
+            (Step::Record(voters), possible) => {
+                let on_purpose = planted(Mutant::SyncNamesWidenedFirst)
+                    || planted(Mutant::SyncNamesEmptiedFirst)
+                    || planted(Mutant::SyncPublishedEarly);
+                // What `act` asks once more before it writes.
+                assert!(voters.hears(&SyncNames::mixed(&possible)) || on_purpose);
+                let written = Record::of(leader, &voters);
+                if answered {
+                    state.happened.finished_for_another = state.happened.broke_off;
+                    state.happened.broke_off = false;
+                    state.record = written;
+                } else {
+                    state.record.open = Some((written.need, written.of));
+                }
+            }
+            (Step::Set(names), possible) if answered => {
+                let before = possible.iter().filter(|one| **one != names).cloned();
+                memory.told(before.chain([names.clone()]).collect());
+                state.agent = Agent::of(&memory);
+                state.primaries[leader].as_mut()?.told = Names::of(&names);
+            }
+            (Step::Set(_), _) => return None,
+            (Step::AwaitCaughtUp | Step::Settled, _) => {}
+        }
+        Some(())
+    }
+}
+
+/// What a session at the leader's server sees.
+fn facts(state: &State, leader: usize) -> PrimaryFacts {
+    let primary = state.primaries[leader].as_ref().expect("a leader that is open has a server");
+    let streams = (0..NODES).filter(|at| state.follows[*at] == Some(leader) && state.up[*at]);
+    let row = |at: usize| Downstream {
+        name: name(at).as_str().to_owned(),
+        user: String::new(),
+        client_address: None,
+        state: "streaming".to_owned(),
+        flushed: state.end(at),
+        replayed: state.end(at),
+        sync_state: String::new(),
+        sync_priority: 0,
+    };
+    PrimaryFacts {
+        system_id: SystemId(1),
+        position: state.position(leader),
+        checkpoint_timeline: Timeline(1),
+        ancestors: Vec::new(),
+        downstreams: streams.map(row).collect(),
+        slots: Vec::new(),
+        sync_names: Some(primary.told.real()),
+    }
+}
+
+/// Those that may lead by the votes of these, in the eyes of the product.
+fn fit(state: &State, voters: &[usize]) -> Vec<usize> {
+    let vote = |at: &usize| Vote {
+        name: name(*at),
+        position: state.position(*at),
+        ancestors: Vec::new(),
+        may_lead: true,
+        priority: 1,
+    };
+    let ballot = Ballot {
+        term: Term(9),
+        baton: Revision(1),
+        counted_at: Monotonic::ZERO,
+        round: 2,
+        votes: voters.iter().map(vote).collect(),
+        refusals: Vec::new(),
+        silent: Vec::new(),
+    };
+    let standings = rank(&ballot, state.lineage(), None, u64::MAX);
+    let standings = proven(&state.record.state(), &ballot, standings);
+    standings.fit.iter().map(|vote| node(&vote.name)).collect()
+}
+
+/// The seat changes hands: the candidate has the promises of all that have promised.
+fn take(state: &mut State, at: usize) -> Option<()> {
+    let voters: Vec<usize> =
+        (0..NODES).filter(|one| state.promised[*one] && state.up[*one]).collect();
+    if !voters.contains(&at) || !fit(state, &voters).contains(&at) {
+        return None;
+    }
+    match state.leading {
+        // One that has taken the seat and is not open is heard of again when it has failed.
+        Leading::By(_, Phase::Taken | Phase::Recorded(_)) => return None,
+        Leading::By(_, Phase::Open) => {
+            state.happened.broke_off = state.agent.is_changing() || state.record.open.is_some();
+        }
+        Leading::Nobody => {}
+    }
+    // Under way by the former leader: its guard is not the store's any more.
+    state.record.open = None;
+    state.agent = Agent::default();
+    state.leading = Leading::By(at, Phase::Taken);
+    Some(())
+}
+
+/// The next step of a promotion.
+fn go_on(state: &mut State) -> Option<()> {
+    let Leading::By(me, phase) = state.leading else { return None };
+    let recorded = state.record.voters();
+    match phase {
+        Phase::Taken => {
+            let (voters, names) = on_promotion(&recorded, &name(state.record.leader), &name(me));
+            state.record = Record::of(me, &voters);
+            state.leading = Leading::By(me, Phase::Recorded(Names::of(&names)));
+        }
+        Phase::Recorded(names) => {
+            state.promote(me, Primary { told: names, read: [names; NODES + 1] });
+            state.leading = Leading::By(me, Phase::Open);
+        }
+        Phase::Open => return None,
+    }
+    state.promised = [false; NODES];
+    Some(())
+}
+
+fn rule_holds(state: &State) -> bool {
+    let Leading::By(leader, Phase::Open) = state.leading else { return true };
+    if state.record.leader != leader {
+        return true;
+    }
+    let Some(primary) = &state.primaries[leader] else { return true };
+    let in_force: Vec<SyncNames> =
+        primary.read.iter().chain([&primary.told]).map(|names| names.real()).collect();
+    let mixed = SyncNames::mixed(&in_force);
+    let meets = |voters: &Voters| match &mixed {
+        _ if voters.of.is_empty() => true,
+        SyncNames::Nobody => false,
+        SyncNames::Closed => true,
+        SyncNames::AnyOf { count, of } => voters.need + count > voters.of.union(of).count(),
+    };
+    let open = state.record.open.map(|(need, of)| Voters { need: need.into(), of: names_of(of) });
+    meets(&state.record.voters()) && open.is_none_or(|voters| meets(&voters))
+}
+
+/// Whoever hears the last leader, or enough voters, all on the recorded history, finds a candidate.
+fn somebody_can_lead(state: &State) -> bool {
+    let lineage = state.lineage();
+    let on_path = |at: usize| {
+        let standing = lineage.standing(state.position(at));
+        matches!(standing, pgbaton::cluster::Standing::OnPath { .. })
+    };
+    let recorded = state.record.voters();
+    (1_u8..1 << NODES).all(|mask| {
+        let heard: Vec<usize> = (0..NODES).filter(|at| mask & 1 << at != 0).collect();
+        let voters =
+            heard.iter().filter(|at| recorded.of.contains(&name(**at)) && on_path(**at)).count();
+        let last_leader = heard.contains(&state.record.leader) && on_path(state.record.leader);
+        let is_quorum = last_leader || (!recorded.of.is_empty() && voters >= recorded.need);
+        !is_quorum || !fit(state, &heard).is_empty()
+    })
+}
+
+impl State {
+    /// The recorded history.
+    pub fn lineage(&self) -> Lineage {
+        let promotion = |(index, one): (usize, &super::sync_state::Branch)| Promotion {
+            term: Term(index as u64 + 1),
+            timeline: Timeline(index as u32 + 1),
+            parent: one.parent.map(|parent| Timeline(u32::from(parent))),
+            switched_at: Lsn(u64::from(one.at)),
+            node: name(one.node),
+            state: PromotionState::Done,
+        };
+        Lineage { promotions: self.branches.iter().enumerate().map(promotion).collect() }
+    }
+
+    /// Where a node's log ends.
+    pub fn position(&self, at: usize) -> WalPosition {
+        WalPosition { timeline: Timeline(u32::from(self.timelines[at])), lsn: self.end(at) }
+    }
+
+    /// The end of its log; the first commit ends at 2.
+    pub fn end(&self, at: usize) -> Lsn {
+        Lsn(self.logs[at].len() as u64 + 1)
+    }
+}
+
+impl Record {
+    /// As the race reads it.
+    pub fn state(&self) -> SyncState {
+        self.voters().to_state(&name(self.leader))
+    }
+
+    /// Who is heard.
+    pub fn voters(&self) -> Voters {
+        Voters { need: self.need.into(), of: names_of(self.of) }
+    }
+
+    /// What these are written down as.
+    pub fn of(leader: usize, voters: &Voters) -> Self {
+        let of = voters.of.iter().fold(0, |mask, one: &MemberName| mask | 1 << node(one));
+        Self { leader, need: voters.need as u8, of, open: None }
+    }
+}
+
+impl Names {
+    /// As the product has them.
+    pub fn real(self) -> SyncNames {
+        match self {
+            Names::Nobody => SyncNames::Nobody,
+            Names::Closed => SyncNames::Closed,
+            Names::AnyOf(count, of) => SyncNames::AnyOf { count: count.into(), of: names_of(of) },
+        }
+    }
+
+    /// From the product's.
+    pub fn of(names: &SyncNames) -> Self {
+        match names {
+            SyncNames::Nobody => Names::Nobody,
+            SyncNames::Closed => Names::Closed,
+            SyncNames::AnyOf { count, of } => {
+                let of: &BTreeSet<MemberName> = of;
+                Names::AnyOf(*count as u8, of.iter().fold(0, |mask, one| mask | 1 << node(one)))
+            }
+        }
+    }
+}
+
+impl Agent {
+    /// As the product has it.
+    pub fn memory(&self) -> SyncMemory {
+        SyncMemory {
+            possible: self.possible.iter().map(|one| one.real()).collect(),
+            in_force_at: self.in_force_at.map(|at| Lsn(at.into())),
+            caught_up: self.caught_up,
+            ..SyncMemory::default()
+        }
+    }
+
+    /// What of it matters here.
+    pub fn of(memory: &SyncMemory) -> Self {
+        let mut possible: Vec<Names> = memory.possible.iter().map(Names::of).collect();
+        // The order of all but the last says nothing.
+        if let Some((_, before)) = possible.split_last_mut() {
+            before.sort_unstable();
+        }
+        Self {
+            possible,
+            in_force_at: memory.in_force_at.map(|at| at.0 as u8),
+            caught_up: memory.caught_up,
+        }
+    }
+}
