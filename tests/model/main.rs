@@ -5,6 +5,7 @@
 //! of a small world.
 
 mod search;
+mod symmetry;
 mod sync;
 mod sync_state;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let of = |mutant, forgets_open_write, commits, promotions| Sync { commits, promotions, mutant, forgets_open_write };
     let args: Vec<u8> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let (c, p) = (args.first().copied().unwrap_or(1), args.get(1).copied().unwrap_or(1));
+    if args.is_empty() { return ExitCode::FAILURE; }
     let mut good = exhaust("synchronous set", of(None, false, c, p));
     const ACKED: &str = "a leader has every acknowledged commit";
     const RULE: &str = "r + k > |V u S| for all that may be in force";

@@ -5,16 +5,18 @@
 //! `cluster::quorum`), its memory (`SyncMemory`), what goes before a promotion (`on_promotion`), the order
 //! of candidates (`rank`) and the proof (`proven`), on a real `Lineage`.
 //!
-//! Modelled: PostgreSQL. Each of its processes reads a changed `synchronous_standby_names` at a moment of
-//! its own; a walsender counts by the number that it has read itself, and among the walsenders that name
-//! themselves; whether commits wait at all is the checkpointer's word. What can be acknowledged is
-//! acknowledged at once, which is the worst case: nobody decides by it. A former leader is *not* fenced
+//! Modelled: PostgreSQL. Its processes read a changed `synchronous_standby_names` one after the other: until
+//! all have, each may go by any of the settings since. A walsender counts by the number that it has read
+//! itself, among the walsenders that name themselves; whether commits wait at all is the checkpointer's
+//! word. What can be acknowledged by any of these is acknowledged at once, which is the worst case: nobody decides by it. A former leader is *not* fenced
 //! here: it goes on for as long as somebody streams from it.
 //!
 //! Left out: the lease (see `lease.rs`), tags, lag limits, strict mode's closed state after a promotion, replay behind flush,
 //! and an agent that is paused between its decision and the change of the names.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pgbaton::cluster::{
     Ballot, Downstream, Lineage, PrimaryFacts, Promotion, PromotionState, State as Server, Step,
@@ -55,7 +57,7 @@ impl Model for Sync {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::first()]
+        vec![State::first().under_its_first_names()]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -68,15 +70,12 @@ impl Model for Sync {
             for from in 0..NODES {
                 actions.push(Action::Receive { at, from });
             }
-            for process in 0..=NODES {
-                actions.push(Action::ReadNames { at, process });
-            }
+            actions.push(Action::ReadNames(at));
         }
         actions.extend([
             Action::BreakOff,
             Action::AgentRestarts,
             Action::RecordArrives,
-            Action::NamesInForce,
             Action::GoOn,
         ]);
         actions.extend((0..NODES).map(Action::Write));
@@ -96,7 +95,7 @@ impl Model for Sync {
         let done = match action {
             Action::Write(at) => next.write(at, self.commits),
             Action::Receive { at, from } => next.receive(at, from),
-            Action::ReadNames { at, process } => next.read_names(at, process),
+            Action::ReadNames(at) => next.read_names(at),
             Action::Fail(at) => next.fail(at),
             Action::Return(at) => next.come_back(at),
             Action::Promise(at) => next.promise(at, self.promotions),
@@ -105,11 +104,11 @@ impl Model for Sync {
             Action::GoOn => go_on(&mut next),
             Action::AgentRestarts => next.agent_restarts(),
             Action::RecordArrives => next.record_arrives(),
-            Action::NamesInForce => next.names_in_force(),
             Action::Towards { wanted, answered } => self.towards(&mut next, wanted, answered),
         };
         done?;
         next.acknowledge();
+        let next = next.under_its_first_names();
         (next != *last).then_some(next)
     }
 
@@ -124,7 +123,7 @@ impl Model for Sync {
             }),
             Property::always("with a quorum of voters somebody can lead", |model, state: &State| {
                 model.prepare();
-                somebody_can_lead(state)
+                somebody_can_lead_as_before(state)
             }),
             Property::sometimes("a commit is acknowledged in a second term", |_, state: &State| {
                 let Leading::By(leader, Phase::Open) = state.leading else { return false };
@@ -136,14 +135,14 @@ impl Model for Sync {
                 })
             }),
             Property::sometimes("one that was not the leader is promoted", |_, state: &State| {
-                state.branches.iter().any(|one| one.node != 0)
+                state.branches.iter().any(|one| one.node != state.branches[0].node)
             }),
             Property::sometimes(
                 "a change that a crash broke off is finished by the next leader",
                 |_, state: &State| state.happened.finished_for_another,
             ),
             Property::sometimes("processes go by different names", |_, state: &State| {
-                state.primaries.iter().flatten().any(|one| one.read.iter().any(|r| *r != one.told))
+                state.primaries.iter().flatten().any(|one| !one.before.is_empty())
             }),
             Property::sometimes("a record that was not answered arrives late", |_, state: &State| {
                 state.happened.arrived_late
@@ -201,7 +200,7 @@ impl Sync {
                 let before = possible.iter().filter(|one| **one != names).cloned();
                 memory.told(before.chain([names.clone()]).collect());
                 state.agent = Agent::of(&memory);
-                state.primaries[leader].as_mut()?.told = Names::of(&names);
+                state.primaries[leader].as_mut()?.tell(Names::of(&names));
             }
             (Step::Set(_), _) => return None,
             (Step::AwaitCaughtUp | Step::Settled, _) => {}
@@ -291,7 +290,7 @@ fn go_on(state: &mut State) -> Option<()> {
             state.leading = Leading::By(me, Phase::Recorded(Names::of(&names)));
         }
         Phase::Recorded(names) => {
-            state.promote(me, Primary { told: names, read: [names; NODES + 1] });
+            state.promote(me, Primary { told: names, before: Vec::new() });
             state.leading = Leading::By(me, Phase::Open);
         }
         Phase::Open => return None,
@@ -306,8 +305,7 @@ fn rule_holds(state: &State) -> bool {
         return true;
     }
     let Some(primary) = &state.primaries[leader] else { return true };
-    let in_force: Vec<SyncNames> =
-        primary.read.iter().chain([&primary.told]).map(|names| names.real()).collect();
+    let in_force: Vec<SyncNames> = primary.in_force().map(Names::real).collect();
     let mixed = SyncNames::mixed(&in_force);
     let meets = |voters: &Voters| match &mixed {
         _ if voters.of.is_empty() => true,
@@ -317,6 +315,18 @@ fn rule_holds(state: &State) -> bool {
     };
     let open = state.record.open.map(|(need, of)| Voters { need: need.into(), of: names_of(of) });
     meets(&state.record.voters()) && open.is_none_or(|voters| meets(&voters))
+}
+
+/// The same, looked up: it depends on little of a state.
+fn somebody_can_lead_as_before(state: &State) -> bool {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<(u64, Record), bool>> = RefCell::default();
+    }
+    let mut hasher = DefaultHasher::new();
+    (&state.logs, &state.timelines, &state.branches).hash(&mut hasher);
+    let record = Record { open: None, ..state.record.clone() };
+    let key = (hasher.finish(), record);
+    KNOWN.with_borrow_mut(|known| *known.entry(key).or_insert_with(|| somebody_can_lead(state)))
 }
 
 /// Whoever hears the last leader, or enough voters, all on the recorded history, finds a candidate.

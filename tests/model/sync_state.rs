@@ -40,7 +40,7 @@ impl Names {
         one.chain([Names::Nobody, Names::AnyOf(1, others), Names::AnyOf(2, others)])
     }
 
-    fn names(self, at: usize) -> Option<u8> {
+    fn count_for(self, at: usize) -> Option<u8> {
         match self {
             Names::AnyOf(count, of) if of & 1 << at != 0 => Some(count),
             Names::AnyOf(..) | Names::Nobody | Names::Closed => None,
@@ -49,23 +49,39 @@ impl Names {
 }
 
 /// A server that is open.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Primary {
     /// What its configuration file says.
     pub told: Names,
-    /// What each walsender has read of it, by whom it sends to; the last is the checkpointer.
-    pub read: [Names; NODES + 1],
+    /// What some process may still go by besides, having not read it again.
+    pub before: Vec<Names>,
+}
+
+impl Primary {
+    /// All that some process may go by.
+    pub fn in_force(&self) -> impl Iterator<Item = Names> {
+        self.before.iter().copied().chain([self.told])
+    }
+
+    /// The file says something else now.
+    pub fn tell(&mut self, names: Names) {
+        self.before.push(self.told);
+        self.before.sort_unstable();
+        self.before.dedup();
+        self.before.retain(|one| *one != names);
+        self.told = names;
+    }
 }
 
 /// Who leads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Leading {
     Nobody,
     By(usize, Phase),
 }
 
 /// How far a leader is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
     /// It has the seat.
     Taken,
@@ -76,7 +92,7 @@ pub enum Phase {
 }
 
 /// `/sync`, and a write of it that may still arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Record {
     pub leader: usize,
     pub need: u8,
@@ -85,7 +101,7 @@ pub struct Record {
 }
 
 /// What the leader's agent remembers; gone with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Agent {
     pub possible: Vec<Names>,
     pub in_force_at: Option<u8>,
@@ -100,7 +116,7 @@ impl Agent {
 }
 
 /// A timeline: timeline `n` is the `n`-th of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Branch {
     pub parent: Option<u8>,
     pub at: u8,
@@ -108,7 +124,7 @@ pub struct Branch {
 }
 
 /// What the `sometimes` properties ask for and the rest of the state does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Happened {
     /// The last leader went while a change was half done.
     pub broke_off: bool,
@@ -119,7 +135,7 @@ pub struct Happened {
 }
 
 /// One state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct State {
     pub logs: [Vec<u8>; NODES],
     pub timelines: [u8; NODES],
@@ -145,8 +161,8 @@ pub enum Action {
     Write(usize),
     /// A standby connects, is rewound where it has to be, or gets the next commit.
     Receive { at: usize, from: usize },
-    /// A process of an open server reads its configuration.
-    ReadNames { at: usize, process: usize },
+    /// Every process of an open server has read its configuration; the leader's agent learns of it.
+    ReadNames(usize),
     /// A host fails.
     Fail(usize),
     /// It is back, as a standby.
@@ -163,8 +179,6 @@ pub enum Action {
     AgentRestarts,
     /// A write of the record arrives whose sender was not answered.
     RecordArrives,
-    /// The leader's agent learns that every process goes by the names it told last.
-    NamesInForce,
     /// The leader's agent does one step towards these; a write may get no answer.
     Towards { wanted: Names, answered: bool },
 }
@@ -172,7 +186,7 @@ pub enum Action {
 impl State {
     /// One leader, and nobody is waited for.
     pub fn first() -> Self {
-        let nobody = Primary { told: Names::Nobody, read: [Names::Nobody; NODES + 1] };
+        let nobody = Primary { told: Names::Nobody, before: Vec::new() };
         Self {
             logs: Default::default(),
             timelines: [1; NODES],
@@ -209,7 +223,7 @@ impl State {
         if at == from || !is_standby || !may {
             return None;
         }
-        let told = self.primaries[from].as_ref()?.told;
+        self.primaries[from].as_ref()?;
         let leads = self.leading == Leading::By(from, Phase::Open);
         if !self.logs[from].starts_with(&self.logs[at]) {
             if !leads {
@@ -224,7 +238,6 @@ impl State {
         if self.follows[at] != Some(from) {
             self.disconnect(at);
             self.follows[at] = Some(from);
-            self.primaries[from].as_mut()?.read[at] = told;
         }
         self.timelines[at] = self.timeline_at(timeline, self.logs[at].len() as u8 + 1);
         Some(())
@@ -239,9 +252,14 @@ impl State {
         }
     }
 
-    pub fn read_names(&mut self, at: usize, process: usize) -> Option<()> {
+    pub fn read_names(&mut self, at: usize) -> Option<()> {
+        let end = self.logs[at].len() as u8 + 1;
         let primary = self.primaries[at].as_mut()?;
-        primary.read[process] = primary.told;
+        primary.before.clear();
+        let is_known = self.agent.possible.last() == Some(&primary.told);
+        if self.leading == Leading::By(at, Phase::Open) && is_known {
+            self.agent.in_force_at.get_or_insert(end);
+        }
         Some(())
     }
 
@@ -303,17 +321,6 @@ impl State {
         Some(())
     }
 
-    pub fn names_in_force(&mut self) -> Option<()> {
-        let Leading::By(leader, Phase::Open) = self.leading else { return None };
-        let primary = self.primaries[leader].as_ref()?;
-        let is_so = primary.read.iter().all(|one| *one == primary.told);
-        if !is_so || self.agent.possible.last() != Some(&primary.told) {
-            return None;
-        }
-        self.agent.in_force_at.get_or_insert(self.logs[leader].len() as u8 + 1);
-        Some(())
-    }
-
     pub fn promote(&mut self, me: usize, primary: Primary) {
         self.disconnect(me);
         let (parent, at) = (Some(self.timelines[me]), self.logs[me].len() as u8 + 1);
@@ -325,22 +332,21 @@ impl State {
 
     /// All that can be acknowledged is.
     pub fn acknowledge(&mut self) {
-        for (at, primary) in self.primaries.iter_mut().enumerate() {
+        for (at, primary) in self.primaries.iter().enumerate() {
             let Some(primary) = primary else { continue };
             let streams = |one: usize| self.follows[one] == Some(at);
-            // Who is not connected has nothing that could have read something else.
-            for one in (0..NODES).filter(|one| !streams(*one)) {
-                primary.read[one] = primary.told;
-            }
-            let waits = primary.read[NODES] != Names::Nobody;
+            let all = || primary.in_force();
+            let waits = all().all(|one| one != Names::Nobody);
             let counted = |length: usize| {
-                let is_named = |one: &usize| streams(*one) && primary.read[*one].names(*one).is_some();
-                (0..NODES).filter(is_named).filter(|one| self.logs[*one].len() >= length).count()
+                let is_named = |one: &usize| all().any(|names| names.count_for(*one).is_some());
+                let has = |one: &usize| streams(*one) && self.logs[*one].len() >= length;
+                (0..NODES).filter(|one| has(one) && is_named(one)).count()
             };
             let released = |length: usize| {
-                (0..NODES).filter(|one| streams(*one)).any(|one| {
-                    let count = primary.read[one].names(one);
-                    count.is_some_and(|count| counted(length) >= usize::from(count))
+                let mut walsenders = (0..NODES).filter(|one| streams(*one));
+                walsenders.any(|one| {
+                    let mut counts = all().filter_map(|names| names.count_for(one));
+                    counts.any(|count| counted(length) >= usize::from(count))
                 })
             };
             for (index, commit) in self.logs[at].iter().enumerate() {
