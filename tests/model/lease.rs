@@ -1,197 +1,159 @@
-//! The lease, the race and the promise: every order of renewals, reads, takings, releases and offers of
-//! three nodes, with writes that are late or given up, an agent that is stopped and a node that fails.
+//! The lease, the race for it and the promises: three agents that are as slow as they like, a store that
+//! answers late or never, guardians.
 //!
-//! Shared with the product: who holds the seat (`decide::seat`), every duration (`LeaseTimes`).
+//! Shared with the product: who holds the seat (`seat`), the times and deadlines (`LeaseTimes`), how an
+//! unanswered try is recognised and what deadline it gives (`Tries`, `Sent`), and what the guardian is
+//! told (`Exposure`).
 //!
-//! Modelled: the store (a write compares the revision), the guardian (at the tick at which a deadline
-//! has passed, its server is gone), the holder's keeper, and what a promise does to a receiver. A read
-//! is answered at once: one that is late is as good as one of before. Anybody may promise the next term
-//! at any time, whoever asked for it.
+//! Modelled, after `act::lease`, `decide::voting` and `decide::election`: what is written when. A step of
+//! an agent can come at any time or never; one that does not come is a frozen agent. A write may arrive
+//! late or not at all, and so may its answer; of one agent the last is on its way. A read is answered at once,
+//! and a standby then follows the holder at once; a holder does not read.
 //!
-//! Left out: failsafe, clocks at different rates within a tick, a host that is stopped as a whole, and
-//! the silence that is counted anew after a gap in the reads: to take sooner is the worse case.
+//! Left out: failsafe mode, a changed `ttl`, an emptied store, positions (see `sync.rs`), and clocks of
+//! different rates: ticks cannot tell a thousandth, which is what the margin in `LeaseTimes` is for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgbaton::mutants::{Mutant, plant};
 use stateright::{Model, Property};
 
-use super::lease_state::{Action, Broken, LAST_TERM, NODES, World};
+use super::lease_state::{Action, Claimed, World};
+use super::sync_state::NODES;
 
-/// A mistake that the model is to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
-    /// One of the product's own.
-    Planted(Mutant),
-    /// The deadline counts from the reply.
-    DeadlineFromReply,
-    /// The deadline counts from the last of two writes, whichever was applied.
-    DeadlineFromLastTry,
-    /// The guardian acts a tick after the deadline.
-    GuardianLate,
-    /// The baton is released before the server is stopped.
-    ReleaseBeforeStop,
-    /// A write compares with nothing.
-    Unguarded,
-    /// An offer that was given up is forgotten: it may still arrive.
-    OfferForgotten,
-    /// A promise does not stop the receiver.
-    VoteWhileReceiving,
-}
+/// The rules.
+pub const ONE: &str = "one server at most can acknowledge";
+pub const OWN: &str = "a server is open under its own lease alone";
+pub const SILENCE: &str = "the baton is taken after silence or release";
+pub const RISE: &str = "terms rise";
+pub const KEPT: &str = "a promise is kept";
 
-/// What has to happen in some history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+/// What the `sometimes` properties ask for, by the number of its bit.
+#[derive(Clone, Copy)]
+pub enum Seldom {
     TakenAfterSilence,
-    RenewalRefused,
-    TooLate,
-    OfferAccepted,
-    ResumedBesideAnother,
-    RaceBrokenOff,
-    StrayApplied,
+    ReleasedTaken,
+    LateWriteRefused,
+    AnswerAfterDeadline,
+    OfferTaken,
+    OfferShutOut,
+    FrozenHolderResumed,
+    LeaseAdopted,
+    FoundByLookUp,
+    TermRaised,
 }
 
-impl Event {
-    /// All of them.
-    pub const ALL: [(Event, &str); 7] = [
-        (Event::TakenAfterSilence, "a takeover after silence"),
-        (Event::RenewalRefused, "a renewal refused"),
-        (Event::TooLate, "a reply after the deadline"),
-        (Event::OfferAccepted, "an offer accepted"),
-        (Event::ResumedBesideAnother, "a stopped agent goes on after another node has opened"),
-        (Event::RaceBrokenOff, "a race broken off by a holder that raises its term"),
-        (Event::StrayApplied, "a write applied that was given up"),
-    ];
-}
-
-/// The model.
+/// The model and its bounds.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    pub mistake: Option<Mistake>,
-    /// How many writes may be given up before they are applied.
-    pub losses: u8,
-    seen: Arc<[AtomicBool; Event::ALL.len()]>,
+    /// How many ticks a `ttl` has.
+    pub ticks: u8,
+    /// The last term.
+    pub terms: u8,
+    /// Restarts of agents and hosts, all together.
+    pub restarts: u8,
+    /// A mistake of the product's.
+    pub mutant: Option<Mutant>,
+    /// A mistake of the model's own: a ballot counts over a baton that has changed since.
+    pub keeps_ballot: bool,
+    /// What has happened in some state so far. No part of the states: those would be more for it.
+    pub seen: Arc<AtomicU32>,
 }
 
 impl Lease {
-    pub fn new(mistake: Option<Mistake>, losses: u8) -> Self {
-        Self { mistake, losses, seen: Arc::default() }
+    pub fn note(&self, what: Seldom) {
+        self.seen.fetch_or(1 << what as u32, Ordering::Relaxed);
     }
 
-    /// The event is part of some history.
-    pub fn saw(&self, event: Event) {
-        self.seen[event as usize].store(true, Ordering::Relaxed);
-    }
-
-    /// What was seen and what was not; to be asked after the search.
-    pub fn events(&self) -> Vec<(&'static str, bool)> {
-        let seen = |event: Event| self.seen[event as usize].load(Ordering::Relaxed);
-        Event::ALL.into_iter().map(|(event, name)| (name, seen(event))).collect()
-    }
-
-    pub fn has(&self, mistake: Mistake) -> bool {
-        self.mistake == Some(mistake)
-    }
-
-    fn prepare(&self) {
-        plant(match self.mistake {
-            Some(Mistake::Planted(mutant)) => Some(mutant),
-            _ => None,
-        });
+    fn happened(&self, what: Seldom) -> bool {
+        self.seen.load(Ordering::Relaxed) & 1 << what as u32 != 0
     }
 }
-
-/// The rules.
-pub const ONE_WRITER: &str = "never two open servers";
-pub const OPEN_BY_LEASE: &str = "open only while the deadline lies ahead";
-pub const TAKEN_WHEN_FREE: &str = "taken only after a release or a ttl of silence";
-pub const TERMS_RISE: &str = "terms only rise";
-pub const PROMISE_KEPT: &str = "who promised a term receives nothing of an earlier one";
 
 impl Model for Lease {
     type State = World;
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::first(self.losses).under_its_first_names()]
+        vec![World::first(self.ticks).tidied(self.fresh_until())]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        actions.extend([Action::Tick, Action::StrayArrives]);
+        actions.push(Action::Tick);
         for at in 0..NODES {
-            if world.nodes[at].frozen {
-                actions.extend([Action::Arrive(at), Action::Resume(at), Action::Crash(at)]);
-                continue;
-            }
             actions.extend([
-                Action::Renew { at, raise: false },
-                Action::Renew { at, raise: true },
-                Action::Release(at),
-                Action::Accept(at),
-                Action::Take { at, by_an_old_read: false },
-                Action::Take { at, by_an_old_read: true },
-                Action::Arrive(at),
-                Action::Reply(at),
-                Action::GiveUp(at),
                 Action::Read(at),
-                Action::Promise(at),
+                Action::Answer(at),
+                Action::LookUp(at),
+                Action::Renew(at),
+                Action::Raise(at),
+                Action::Take(at),
+                Action::Accept(at),
+                Action::Release(at),
                 Action::Open(at),
-                Action::Freeze(at),
-                Action::Crash(at),
+                Action::Close(at),
+                Action::AgentRestarts(at),
+                Action::HostRestarts(at),
+                Action::Resume(at),
             ]);
-            for other in (0..NODES).filter(|other| *other != at) {
-                actions.push(Action::Offer { at, to: other });
-                actions.push(Action::Follow { at, from: other });
+            for other in 0..NODES {
+                actions.push(Action::Vote { voter: other, candidate: at });
+                actions.push(Action::Offer { from: at, to: other });
             }
+        }
+        for index in 0..world.writes.len() {
+            actions.push(Action::Arrive(index));
         }
     }
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
-        self.prepare();
+        plant(self.mutant);
         let mut next = last.clone();
-        match action {
-            Action::Tick => self.tick(&mut next),
-            Action::Renew { at, raise } => self.renew(&mut next, at, raise),
-            Action::Release(at) => self.release(&mut next, at),
-            Action::Offer { at, to } => next.offer(at, to),
-            Action::Accept(at) => next.accept(at),
-            Action::Take { at, by_an_old_read } => next.take(at, by_an_old_read),
-            Action::Arrive(at) => self.arrive(&mut next, at),
-            Action::StrayArrives => self.stray_arrives(&mut next),
-            Action::Reply(at) => self.reply(&mut next, at),
-            Action::GiveUp(at) => next.give_up(at),
-            Action::Read(at) => next.read(at),
-            Action::Promise(at) => self.promise(&mut next, at),
-            Action::Open(at) => self.open(&mut next, at),
-            Action::Follow { at, from } => next.follow(at, from),
-            Action::Freeze(at) => next.freeze(at),
-            Action::Resume(at) => self.resume(&mut next, at),
-            Action::Crash(at) => next.crash(at),
-        }?;
-        let next = next.under_its_first_names();
+        self.step(&mut next, action)?;
+        let next = next.tidied(self.fresh_until());
         (next != *last).then_some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(ONE_WRITER, |_, world: &World| {
-                world.nodes.iter().filter(|node| node.open).count() <= 1
+        let mut all = vec![
+            Property::always(ONE, |_, world: &World| {
+                world.members.iter().filter(|one| one.open.is_some()).count() <= 1
             }),
-            Property::always(OPEN_BY_LEASE, |_, world: &World| {
-                world.nodes.iter().all(|node| !node.open || node.lease > 0)
-            }),
-            Property::always(TAKEN_WHEN_FREE, |_, world: &World| {
-                world.broken != Some(Broken::TookEarly)
-            }),
-            Property::always(TERMS_RISE, |_, world: &World| {
-                world.broken != Some(Broken::TermFell) && world.store.term <= LAST_TERM
-            }),
-            Property::always(PROMISE_KEPT, |_, world: &World| {
-                world.nodes.iter().all(|node| {
-                    node.from.is_none_or(|from| world.nodes[from].term >= node.promised)
+            Property::always(OWN, |_, world: &World| {
+                let claim = &world.claim;
+                world.members.iter().enumerate().all(|(at, one)| {
+                    let is_own = claim.holder == at && claim.life == one.life;
+                    one.open.is_none() || (is_own && claim.state == Claimed::Held)
                 })
             }),
-        ]
+            Property::always(SILENCE, |_, world: &World| !world.taken_early),
+            Property::always(RISE, |_, world: &World| !world.term_fell),
+            Property::always(KEPT, |_, world: &World| {
+                world.members.iter().all(|one| one.follows == 0 || one.follows >= one.promised)
+            }),
+        ];
+        all.extend(sometimes());
+        all
+    }
+}
+
+fn sometimes() -> Vec<Property<Lease>> {
+    macro_rules! seldom {
+        ($($what:ident: $name:literal,)*) => {
+            vec![$(Property::sometimes($name, |model: &Lease, _| model.happened(Seldom::$what)),)*]
+        };
+    }
+    seldom! {
+        TakenAfterSilence: "a silent holder is followed by another",
+        ReleasedTaken: "a released baton is taken",
+        LateWriteRefused: "a late renewal is refused",
+        AnswerAfterDeadline: "an answer comes after the deadline",
+        OfferTaken: "an offer is taken",
+        OfferShutOut: "an offer that was not answered is shut out",
+        FrozenHolderResumed: "a frozen holder goes on after another has led",
+        LeaseAdopted: "a new agent goes on under the lease",
+        FoundByLookUp: "a renewal that was not answered is found",
+        TermRaised: "a holder outbids a race that broke off",
     }
 }

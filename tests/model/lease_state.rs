@@ -1,255 +1,244 @@
-//! What the model of the lease is made of: three nodes, the baton in the store, and writes that are on
-//! their way. Times are in ticks, of which a `ttl` has [`TICKS`].
+//! What the model of the lease is made of. Times are ages in ticks; a revision is only ever compared with
+//! the store's, so that all that is kept of one is whether it still is the store's.
 
-use std::time::Duration;
+use super::symmetry::{RENAMINGS, moved};
+use super::sync_state::NODES;
 
-use pgbaton::values::{LeaseTimes, Monotonic};
+/// The number of a try that nobody remembers.
+pub const FORGOTTEN: u8 = 255;
 
-/// How many members there are.
-pub const NODES: usize = 3;
-/// How many ticks a `ttl` has.
-pub const TICKS: u8 = 4;
-/// The highest term that is looked at.
-pub const LAST_TERM: u8 = 3;
-
-/// What a node knows of the baton.
+/// A baton in the store or on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Sight {
-    /// It has changed since: no write that compares with what was seen is applied.
-    Stale,
-    /// As it is, learned this many ticks ago.
-    Current(u8),
-}
-
-/// What a write does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    Renew,
-    Take,
-    Release,
-    Offer(usize),
-    Accept,
-}
-
-/// How far a write is that its sender waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Phase {
-    /// On its way to the store.
-    Pending,
-    /// Applied; the answer is on its way.
-    Applied,
-    /// What it compares with is gone: it was refused, or will be.
-    Refused,
-}
-
-/// A write that its sender waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Write {
-    pub kind: Kind,
-    pub phase: Phase,
+pub struct Claim {
     pub term: u8,
-    /// Ticks since it was sent.
-    pub age: u8,
+    pub holder: usize,
+    /// Which start of the holder's agent.
+    pub life: u8,
+    pub state: Claimed,
 }
 
-/// A write that nobody waits for any more, and that may still be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Stray {
-    pub node: usize,
-    pub kind: Kind,
-    pub term: u8,
-    /// Its sender was started anew since.
-    pub former: bool,
-}
-
-/// What the baton says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Claim {
+pub enum Claimed {
     Held,
     Offered,
     Released,
 }
 
-/// The baton. Its revision is told by who has a current sight of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Store {
-    pub term: u8,
-    pub holder: usize,
-    /// It names an earlier start of the holder's agent.
-    pub former: bool,
+/// A write on its way. It compares with the store's present revision, or is none any more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Write {
+    pub from: usize,
+    pub nonce: u8,
     pub claim: Claim,
+    pub age: u8,
 }
 
-/// One node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Node {
-    /// Its server takes writes; else it is a standby.
-    pub open: bool,
-    /// Ticks until the lease has passed; none is held at 0.
-    pub lease: u8,
-    /// Ticks until the guardian ends an open server.
-    pub guardian: u8,
-    /// The term of the lease.
+/// What an agent has read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seen {
+    pub claim: Claim,
+    pub is_current: bool,
+    pub learned: u8,
+    pub read: u8,
+}
+
+/// A lease that an agent knows it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lease {
     pub term: u8,
-    pub sight: Sight,
-    pub promised: u8,
-    /// Whose log it receives.
-    pub from: Option<usize>,
-    /// Its agent is stopped. The guardian and the server go on.
-    pub frozen: bool,
-    pub write: Option<Write>,
+    pub sent: u8,
+    pub is_current: bool,
 }
 
-/// A rule about a step that was broken.
+/// What a write that is not answered yet is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Broken {
-    TookEarly,
-    TermFell,
+pub enum Aim {
+    Renew,
+    Become,
+    Give,
+    /// To shut an offer out that was not answered.
+    Outbid,
+}
+
+/// The write that the agent waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Awaited {
+    pub aim: Aim,
+    pub nonce: u8,
+    pub term: u8,
+    pub is_applied: bool,
+}
+
+/// One member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Member {
+    pub life: u8,
+    pub seen: Option<Seen>,
+    pub held: Option<Lease>,
+    /// Tries that were not answered: number, and the age of the send.
+    pub tries: Vec<(u8, u8)>,
+    pub awaited: Option<Awaited>,
+    /// The server is open, for so many ticks by the guardian.
+    pub open: Option<u8>,
+    pub promised: u8,
+    /// The term of the leader it receives from; of none it is 0.
+    pub follows: u8,
+    /// The term that it and others have promised it, over the baton that it has seen.
+    pub ballot: Option<u8>,
 }
 
 /// One state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct World {
-    pub nodes: [Node; NODES],
-    pub store: Store,
-    pub stray: Option<Stray>,
-    /// How often a node may still crash, an agent be stopped, a write be given up.
-    pub crashes: u8,
-    pub freezes: u8,
-    pub losses: u8,
-    pub broken: Option<Broken>,
+    pub claim: Claim,
+    /// Which try of whom wrote it, if anybody remembers.
+    pub writer: usize,
+    pub nonce: u8,
+    /// When that had been sent.
+    pub sent: u8,
+    pub writes: Vec<Write>,
+    pub members: [Member; NODES],
+    pub restarts: u8,
+    /// Somebody took the baton while its holder could still be open.
+    pub taken_early: bool,
+    /// A term came after itself or a higher one.
+    pub term_fell: bool,
 }
 
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A quarter of a `ttl` goes by on every clock.
+    /// Time goes on for everybody; guardians kill what is past its deadline.
     Tick,
-    /// The holder renews, in its own term or in one that was promised.
-    Renew { at: usize, raise: bool },
-    /// The server is stopped, then the baton released.
-    Release(usize),
-    /// The server is stopped, then the baton offered.
-    Offer { at: usize, to: usize },
-    Accept(usize),
-    /// A candidate takes the baton, by a read of now or by one as old as what it knows.
-    Take { at: usize, by_an_old_read: bool },
-    /// The store comes to a write that is on its way.
-    Arrive(usize),
-    StrayArrives,
-    /// The store's answer arrives, or the sender reads what became of its write.
-    Reply(usize),
-    /// The sender waits no longer for a write that has not been applied.
-    GiveUp(usize),
+    /// A linearizable read; a standby follows whom it shows.
     Read(usize),
-    Promise(usize),
+    /// A write reaches the store.
+    Arrive(usize),
+    /// An agent gets the answer to its write.
+    Answer(usize),
+    /// An agent reads back what became of its writes.
+    LookUp(usize),
+    Renew(usize),
+    /// The holder learned of a promise above its term.
+    Raise(usize),
+    Vote {
+        voter: usize,
+        candidate: usize,
+    },
+    Take(usize),
+    Accept(usize),
+    Release(usize),
+    Offer {
+        from: usize,
+        to: usize,
+    },
     Open(usize),
-    /// A standby begins to receive.
-    Follow { at: usize, from: usize },
-    Freeze(usize),
+    Close(usize),
+    /// The agent dies and is started again; an open server stays so.
+    AgentRestarts(usize),
+    /// The whole host does.
+    HostRestarts(usize),
+    /// A new agent goes on under the lease of the one before.
     Resume(usize),
-    /// A node fails and is back as a standby, with another start of its agent.
-    Crash(usize),
 }
 
-/// The durations, for a `ttl` of ten seconds.
-pub fn times() -> LeaseTimes {
-    LeaseTimes::for_ttl(Duration::from_secs(10))
-}
-
-/// The moment this many ticks before now.
-pub fn ago(ticks: u8) -> Monotonic {
-    let now = Monotonic::from_boot(Duration::from_secs(1000));
-    now - times().ttl / u32::from(TICKS) * u32::from(ticks)
-}
-
-/// After how many ticks the deadline has passed that a write gives which was sent so long ago.
-pub fn left_of(age: u8) -> u8 {
-    let deadline = times().deadline(ago(age));
-    let tick = times().ttl / u32::from(TICKS);
-    let passed = |ticks: &u8| deadline.has_passed(ago(0) + tick * u32::from(*ticks));
-    (0..=TICKS).find(passed).expect("a deadline lies within a ttl of the send")
+impl Member {
+    /// It holds nothing, and waits for nothing.
+    pub fn drop_hold(&mut self) {
+        (self.held, self.awaited) = (None, None);
+        self.tries.clear();
+    }
 }
 
 impl World {
-    /// One holder, whom the others have heard of just now.
-    pub fn first(losses: u8) -> Self {
-        let standby = Node {
-            open: false,
-            lease: 0,
-            guardian: 0,
-            term: 0,
-            sight: Sight::Current(0),
-            promised: 1,
-            from: Some(0),
-            frozen: false,
-            write: None,
+    /// One leader that has just renewed, two standbys.
+    pub fn first(ticks: u8) -> Self {
+        let leader = Member {
+            held: Some(Lease { term: 1, sent: 0, is_current: true }),
+            open: Some(ticks),
+            ..Member::default()
         };
-        let lease = left_of(0);
-        let leader = Node { open: true, lease, guardian: lease, term: 1, from: None, ..standby };
+        let standby = Member { follows: 1, ..Member::default() };
         Self {
-            nodes: [leader, standby, standby],
-            store: Store { term: 1, holder: 0, former: false, claim: Claim::Held },
-            stray: None,
-            crashes: 1,
-            freezes: 1,
-            losses,
-            broken: None,
+            claim: Claim { term: 1, holder: 0, life: 0, state: Claimed::Held },
+            writer: 0,
+            nonce: FORGOTTEN,
+            sent: 0,
+            writes: Vec::new(),
+            members: [leader, standby.clone(), standby],
+            restarts: 0,
+            taken_early: false,
+            term_fell: false,
         }
     }
 
-    /// The server takes no writes any more, and sends nothing.
-    pub fn close(&mut self, at: usize) {
-        (self.nodes[at].open, self.nodes[at].guardian) = (false, 0);
-        for node in &mut self.nodes {
-            if node.from == Some(at) {
-                node.from = None;
+    /// What tells nothing more is left out, and of worlds that differ by names the first is kept.
+    pub fn tidied(mut self, fresh_until: u8) -> Self {
+        for member in &mut self.members {
+            // An old read of what has changed since is worth nothing.
+            member.seen.take_if(|seen| !seen.is_current && seen.read >= fresh_until);
+        }
+        self.forget_the_writer();
+        self.renumber();
+        self.writes.sort_unstable();
+        let renamed = RENAMINGS.into_iter().skip(1).map(|to| self.renamed(to)).min();
+        renamed.filter(|renamed| *renamed < self).unwrap_or(self)
+    }
+
+    /// Of a try that nobody remembers neither the number nor the sender says anything.
+    fn forget_the_writer(&mut self) {
+        let tries = &self.members[self.writer].tries;
+        if self.nonce == FORGOTTEN || !tries.iter().any(|one| one.0 == self.nonce) {
+            (self.nonce, self.writer) = (FORGOTTEN, self.claim.holder);
+        }
+    }
+
+    /// Numbers are compared for being equal, and tell the order of one agent's tries.
+    fn renumber(&mut self) {
+        for at in 0..NODES {
+            let mut known: Vec<u8> = self.members[at].tries.iter().map(|one| one.0).collect();
+            known.extend(self.writes.iter().filter(|one| one.from == at).map(|one| one.nonce));
+            known.sort_unstable();
+            known.dedup();
+            let place = |nonce: u8| known.iter().position(|one| *one == nonce);
+            let rank = |nonce: u8| place(nonce).map_or(FORGOTTEN, |place| place as u8);
+            for one in &mut self.members[at].tries {
+                one.0 = rank(one.0);
+            }
+            if let Some(awaited) = &mut self.members[at].awaited {
+                awaited.nonce = rank(awaited.nonce);
+            }
+            for one in self.writes.iter_mut().filter(|one| one.from == at) {
+                one.nonce = rank(one.nonce);
+            }
+            if self.writer == at && self.nonce != FORGOTTEN {
+                self.nonce = rank(self.nonce);
             }
         }
-    }
-
-    /// Whether the baton names this start of this node's agent.
-    pub fn names(&self, at: usize) -> bool {
-        self.store.holder == at && !self.store.former
-    }
-
-    /// Drops what makes no difference to anything that can follow.
-    fn simplified(mut self) -> Self {
-        let no_race = self.store.claim != Claim::Offered && self.store.term == LAST_TERM;
-        let ages_matter = !no_race && self.store.claim != Claim::Released;
-        for node in &mut self.nodes {
-            if !ages_matter || node.lease > 0 {
-                if let Sight::Current(age) = &mut node.sight {
-                    *age = 0;
-                }
-            }
-        }
-        self
-    }
-
-    /// The first of all worlds that differ from this one by the names of the nodes.
-    pub fn under_its_first_names(self) -> Self {
-        let simple = self.simplified();
-        let others = super::symmetry::RENAMINGS.into_iter().skip(1);
-        others.map(|to| simple.renamed(to)).fold(simple.clone(), Self::min)
     }
 
     fn renamed(&self, to: [usize; NODES]) -> Self {
-        let kind = |kind| match kind {
-            Kind::Offer(one) => Kind::Offer(to[one]),
-            Kind::Renew | Kind::Take | Kind::Release | Kind::Accept => kind,
-        };
-        let node = |node: Node| Node {
-            from: node.from.map(|from| to[from]),
-            write: node.write.map(|write| Write { kind: kind(write.kind), ..write }),
-            ..node
-        };
-        let stray = |one: Stray| Stray { node: to[one.node], kind: kind(one.kind), ..one };
+        let claim = |one: Claim| Claim { holder: to[one.holder], ..one };
+        let mut members = moved(&self.members, to);
+        for member in &mut members {
+            if let Some(seen) = &mut member.seen {
+                seen.claim = claim(seen.claim);
+            }
+        }
+        let write =
+            |one: &Write| Write { from: to[one.from], claim: claim(one.claim), ..one.clone() };
+        let mut writes: Vec<Write> = self.writes.iter().map(write).collect();
+        writes.sort_unstable();
         Self {
-            nodes: super::symmetry::moved(&self.nodes.map(node), to),
-            store: Store { holder: to[self.store.holder], ..self.store },
-            stray: self.stray.map(stray),
-            ..*self
+            claim: claim(self.claim),
+            writer: to[self.writer],
+            writes,
+            members,
+            nonce: self.nonce,
+            sent: self.sent,
+            restarts: self.restarts,
+            taken_early: self.taken_early,
+            term_fell: self.term_fell,
         }
     }
 }
