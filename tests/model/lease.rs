@@ -53,15 +53,33 @@ pub struct Lease {
     pub terms: u8,
     /// Restarts of agents and hosts, all together.
     pub restarts: u8,
+    /// Whether holders give the lease away.
+    pub hands_over: bool,
     /// A mistake of the product's.
     pub mutant: Option<Mutant>,
     /// A mistake of the model's own: a ballot counts over a baton that has changed since.
     pub keeps_ballot: bool,
+    /// Whether what has to happen sometimes has to have happened by now, in this search or one before.
+    pub is_last: bool,
     /// What has happened in some state so far. No part of the states: those would be more for it.
     pub seen: Arc<AtomicU32>,
 }
 
 impl Lease {
+    /// Without handover, up to this term and with so many restarts.
+    pub fn bounded(terms: u8, restarts: u8) -> Self {
+        Self {
+            ticks: 2,
+            terms,
+            restarts,
+            hands_over: false,
+            mutant: None,
+            keeps_ballot: false,
+            is_last: false,
+            seen: Arc::default(),
+        }
+    }
+
     pub fn note(&self, what: Seldom) {
         self.seen.fetch_or(1 << what as u32, Ordering::Relaxed);
     }
@@ -76,30 +94,36 @@ impl Model for Lease {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::first(self.ticks).tidied(self.fresh_until())]
+        let mut worlds = vec![World::first(self.ticks)];
+        if !self.hands_over {
+            worlds.push(World::promised(self.ticks));
+        }
+        worlds.into_iter().map(|world| world.tidied(self.fresh_until())).collect()
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         actions.push(Action::Tick);
-        for at in 0..NODES {
-            actions.extend([
-                Action::Read(at),
-                Action::Answer(at),
-                Action::LookUp(at),
-                Action::Renew(at),
-                Action::Raise(at),
-                Action::Take(at),
-                Action::Accept(at),
-                Action::Release(at),
-                Action::Open(at),
-                Action::Close(at),
-                Action::AgentRestarts(at),
-                Action::HostRestarts(at),
-                Action::Resume(at),
-            ]);
+        // What cannot be is not tried: that is most of the time.
+        let mut when = |it_can_be: bool, action| it_can_be.then(|| actions.push(action));
+        for (at, one) in world.members.iter().enumerate() {
+            let (holds, waits) = (one.held.is_some(), one.awaited.is_some());
+            when(!holds, Action::Read(at));
+            when(waits, Action::Answer(at));
+            when(waits, Action::LookUp(at));
+            when(holds, Action::Renew(at));
+            when(holds, Action::Raise(at));
+            when(one.ballot.is_some(), Action::Take(at));
+            when(one.seen.is_some() && !waits, Action::Accept(at));
+            when(holds && self.hands_over, Action::Release(at));
+            when(holds && one.open.is_none(), Action::Open(at));
+            when(one.open.is_some(), Action::Close(at));
+            when(one.open.is_some(), Action::AgentRestarts(at));
+            when(one.open.is_some() && !holds, Action::Resume(at));
+            when(true, Action::HostRestarts(at));
             for other in 0..NODES {
-                actions.push(Action::Vote { voter: other, candidate: at });
-                actions.push(Action::Offer { from: at, to: other });
+                let asks = one.seen.is_some() && !holds && !waits;
+                when(asks, Action::Vote { voter: other, candidate: at });
+                when(holds && self.hands_over, Action::Offer { from: at, to: other });
             }
         }
         for index in 0..world.writes.len() {
@@ -133,7 +157,9 @@ impl Model for Lease {
                 world.members.iter().all(|one| one.follows == 0 || one.follows >= one.promised)
             }),
         ];
-        all.extend(sometimes());
+        if self.is_last {
+            all.extend(sometimes());
+        }
         all
     }
 }

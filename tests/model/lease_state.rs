@@ -1,7 +1,7 @@
 //! What the model of the lease is made of. Times are ages in ticks; a revision is only ever compared with
 //! the store's, so that all that is kept of one is whether it still is the store's.
 
-use super::symmetry::{RENAMINGS, moved};
+use super::symmetry::moved;
 use super::sync_state::NODES;
 
 /// The number of a try that nobody remembers.
@@ -73,7 +73,6 @@ pub struct Awaited {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Member {
     pub life: u8,
-    pub seen: Option<Seen>,
     pub held: Option<Lease>,
     /// Tries that were not answered: number, and the age of the send.
     pub tries: Vec<(u8, u8)>,
@@ -85,6 +84,7 @@ pub struct Member {
     pub follows: u8,
     /// The term that it and others have promised it, over the baton that it has seen.
     pub ballot: Option<u8>,
+    pub seen: Option<Seen>,
 }
 
 /// One state.
@@ -172,7 +172,14 @@ impl World {
         }
     }
 
-    /// What tells nothing more is left out, and of worlds that differ by names the first is kept.
+    /// The same, where a race has broken off before: one has promised the next term.
+    pub fn promised(ticks: u8) -> Self {
+        let mut world = Self::first(ticks);
+        (world.members[1].promised, world.members[1].follows) = (2, 0);
+        world
+    }
+
+    /// What tells nothing more is left out, and most worlds that differ by names become one.
     pub fn tidied(mut self, fresh_until: u8) -> Self {
         for member in &mut self.members {
             // An old read of what has changed since is worth nothing.
@@ -180,9 +187,17 @@ impl World {
         }
         self.forget_the_writer();
         self.renumber();
+        for at in 0..NODES {
+            self.forget_lives(at);
+        }
         self.writes.sort_unstable();
-        let renamed = RENAMINGS.into_iter().skip(1).map(|to| self.renamed(to)).min();
-        renamed.filter(|renamed| *renamed < self).unwrap_or(self)
+        let mut order = [0, 1, 2];
+        order.sort_by_key(|at| (self.claim.holder == *at, &self.members[*at]));
+        let mut to = [0; NODES];
+        for (place, at) in order.into_iter().enumerate() {
+            to[at] = place;
+        }
+        if to == [0, 1, 2] { self } else { self.renamed(to) }
     }
 
     /// Of a try that nobody remembers neither the number nor the sender says anything.
@@ -191,6 +206,19 @@ impl World {
         if self.nonce == FORGOTTEN || !tries.iter().any(|one| one.0 == self.nonce) {
             (self.nonce, self.writer) = (FORGOTTEN, self.claim.holder);
         }
+    }
+
+    /// Starts of an agent that nothing speaks of any more are as if they had not been.
+    fn forget_lives(&mut self, at: usize) {
+        let own = self.members[at].life;
+        let seen = self.members.iter_mut().filter_map(|one| one.seen.as_mut());
+        let seen = seen.map(|seen| &mut seen.claim);
+        let written = self.writes.iter_mut().map(|write| &mut write.claim);
+        let claims = seen.chain(written).chain([&mut self.claim]).filter(|one| one.holder == at);
+        let mut lives: Vec<&mut u8> = claims.map(|one| &mut one.life).collect();
+        let least = lives.iter().map(|life| **life).min().unwrap_or(own).min(own);
+        lives.iter_mut().for_each(|life| **life -= least);
+        self.members[at].life = own - least;
     }
 
     /// Numbers are compared for being equal, and tell the order of one agent's tries.

@@ -37,40 +37,37 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Three searches: a bound on everything at once leaves too little of each.
 fn check_lease() -> bool {
-    let of = |mutant, keeps_ballot| Lease {
-        ticks: 2,
-        terms: var("TERMS", 2),
-        restarts: var("RESTARTS", 0),
-        mutant,
-        keeps_ballot,
-        seen: Arc::default(),
-    };
-    let mut good = exhaust("lease, race and promises", of(None, false));
-    for (mutant, rule) in [
-        (Mutant::DeadlineFromReply, ONE),
-        (Mutant::DeadlineFromLastTry, ONE),
-        (Mutant::DeadlineAnHourLate, ONE),
-        (Mutant::GuardianArmedLate, ONE),
-        (Mutant::ResumeWithoutReading, ONE),
-        (Mutant::ReleaseBeforeStop, OWN),
-        (Mutant::OfferForgotten, OWN),
-        (Mutant::OwnerByName, OWN),
-        (Mutant::UnknownAsVacant, SILENCE),
-        (Mutant::VoteWhileReceiving, KEPT),
+    let hands_over = Lease::bounded(2, 0);
+    let hands_over = Lease { hands_over: true, ..hands_over };
+    let races = Lease { seen: Arc::clone(&hands_over.seen), ..Lease::bounded(3, 0) };
+    let restarts = Lease { seen: Arc::clone(&hands_over.seen), ..Lease::bounded(2, 1) };
+    let mut good = exhaust("lease with handover", hands_over.clone());
+    good &= exhaust("lease and races", races.clone());
+    good &= exhaust("lease and restarts", Lease { is_last: true, ..restarts.clone() });
+    for (mutant, rule, model) in [
+        (Mutant::DeadlineFromReply, ONE, &races),
+        (Mutant::DeadlineFromLastTry, ONE, &races),
+        (Mutant::DeadlineAnHourLate, ONE, &races),
+        (Mutant::GuardianArmedLate, ONE, &races),
+        (Mutant::ResumeWithoutReading, ONE, &restarts),
+        (Mutant::OwnerByName, OWN, &restarts),
+        (Mutant::ReleaseBeforeStop, OWN, &hands_over),
+        (Mutant::OfferForgotten, OWN, &hands_over),
+        (Mutant::UnknownAsVacant, SILENCE, &races),
+        (Mutant::VoteWhileReceiving, KEPT, &races),
     ] {
-        good &= must_break(&format!("{mutant:?}"), rule, of(Some(mutant), false));
+        let model = Lease { mutant: Some(mutant), seen: Arc::default(), ..model.clone() };
+        good &= must_break(&format!("{mutant:?}"), rule, model);
     }
-    good & must_break("a ballot counts over a changed baton", RISE, of(None, true))
+    let model = Lease { keeps_ballot: true, seen: Arc::default(), ..hands_over };
+    good & must_break("a ballot counts over a changed baton", RISE, model)
 }
 
 fn check_sync() -> bool {
-    let of = |mutant, forgets_open_write| Sync {
-        commits: 1,
-        promotions: 1,
-        mutant,
-        forgets_open_write,
-    };
+    let of =
+        |mutant, forgets_open_write| Sync { commits: 1, promotions: 1, mutant, forgets_open_write };
     let mut good = exhaust("synchronous set", of(None, false));
     for (mutant, rule) in [
         (Mutant::SyncNamesWidenedFirst, HEARD),
@@ -84,5 +81,3 @@ fn check_sync() -> bool {
     }
     good & must_break("an open write is forgotten", HEARD, of(None, true))
 }
-
-fn var(n: &str, d: u8) -> u8 { std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d) }

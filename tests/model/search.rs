@@ -20,10 +20,13 @@ where
     let properties = model.properties();
     // The search would end with the last property that is decided by an example. One that never is
     // keeps it going: all the `always`.
-    let checker = model.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures).spawn_bfs();
+    let checker =
+        model.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures).spawn_bfs();
     let checker = if std::env::var_os("PROGRESS").is_some() {
         checker.report(&mut stateright::report::WriteReporter::new(&mut std::io::stderr()))
-    } else { checker.join() };
+    } else {
+        checker.join()
+    };
     let found = checker.discoveries();
     let mut good = checker.is_done();
     println!(

@@ -61,12 +61,15 @@ impl State {
             primaries: moved(&self.primaries.each_ref().map(primary), to),
             leading: match self.leading {
                 Leading::Nobody => Leading::Nobody,
-                Leading::By(at, phase) => Leading::By(to[at], match phase {
-                    super::sync_state::Phase::Recorded(one) => {
-                        super::sync_state::Phase::Recorded(names(one, to))
-                    }
-                    other => other,
-                }),
+                Leading::By(at, phase) => Leading::By(
+                    to[at],
+                    match phase {
+                        super::sync_state::Phase::Recorded(one) => {
+                            super::sync_state::Phase::Recorded(names(one, to))
+                        }
+                        other => other,
+                    },
+                ),
             },
             record: Record {
                 leader: to[self.record.leader],

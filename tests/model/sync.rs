@@ -121,10 +121,13 @@ impl Model for Sync {
             Property::always("r + k > |V u S| for all that may be in force", |_, state: &State| {
                 rule_holds(state)
             }),
-            Property::always("with a quorum of voters somebody can lead", |model, state: &State| {
-                model.prepare();
-                somebody_can_lead_as_before(state)
-            }),
+            Property::always(
+                "with a quorum of voters somebody can lead",
+                |model, state: &State| {
+                    model.prepare();
+                    somebody_can_lead_as_before(state)
+                },
+            ),
             Property::sometimes("a commit is acknowledged in a second term", |_, state: &State| {
                 let Leading::By(leader, Phase::Open) = state.leading else { return false };
                 let (log, last) = (&state.logs[leader], state.branches.last());
@@ -144,16 +147,18 @@ impl Model for Sync {
             Property::sometimes("processes go by different names", |_, state: &State| {
                 state.primaries.iter().flatten().any(|one| !one.before.is_empty())
             }),
-            Property::sometimes("a record that was not answered arrives late", |_, state: &State| {
-                state.happened.arrived_late
-            }),
+            Property::sometimes(
+                "a record that was not answered arrives late",
+                |_, state: &State| state.happened.arrived_late,
+            ),
             Property::sometimes("a commit is lost that nobody acknowledged", |_, state: &State| {
                 let Leading::By(leader, Phase::Open) = state.leading else { return false };
                 (1..=state.written).any(|one| !state.logs[leader].contains(&one))
             }),
-            Property::sometimes("a former leader is still open beside the new one", |_, state: &State| {
-                state.primaries.iter().flatten().count() > 1
-            }),
+            Property::sometimes(
+                "a former leader is still open beside the new one",
+                |_, state: &State| state.primaries.iter().flatten().count() > 1,
+            ),
         ]
     }
 }

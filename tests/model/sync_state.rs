@@ -216,7 +216,8 @@ impl State {
     }
 
     pub fn receive(&mut self, at: usize, from: usize) -> Option<()> {
-        let is_standby = self.up[at] && self.primaries[at].is_none() && self.leading_node() != Some(at);
+        let is_standby =
+            self.up[at] && self.primaries[at].is_none() && self.leading_node() != Some(at);
         let timeline = self.timelines[from];
         let still_sends = planted(Mutant::VoteWhileReceiving) && self.promised[at];
         let may = timeline >= self.floor[at] || (still_sends && timeline + 1 >= self.floor[at]);
@@ -229,7 +230,8 @@ impl State {
             if !leads {
                 return None;
             }
-            let both = self.logs[at].iter().zip(&self.logs[from]).take_while(|(a, b)| a == b).count();
+            let both =
+                self.logs[at].iter().zip(&self.logs[from]).take_while(|(a, b)| a == b).count();
             self.logs[at].truncate(both);
         } else if self.follows[at] == Some(from) {
             let next = *self.logs[from].get(self.logs[at].len())?;
@@ -288,7 +290,8 @@ impl State {
     }
 
     pub fn promise(&mut self, at: usize, promotions: u8) -> Option<()> {
-        let is_standby = self.up[at] && self.primaries[at].is_none() && self.leading_node() != Some(at);
+        let is_standby =
+            self.up[at] && self.primaries[at].is_none() && self.leading_node() != Some(at);
         if !is_standby || self.promised[at] || self.branches.len() > usize::from(promotions) {
             return None;
         }
