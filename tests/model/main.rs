@@ -66,8 +66,16 @@ fn check_lease() -> bool {
 }
 
 fn check_sync() -> bool {
-    let of =
-        |mutant, forgets_open_write| Sync { commits: 1, promotions: 1, mutant, forgets_open_write };
+    let v = |n: &str, d: u8| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+    let of = |mutant, forgets_open_write| Sync {
+        commits: v("C", 1),
+        promotions: v("P", 1),
+        settings: v("S", 2),
+        failures: v("F", 2),
+        mutant,
+        forgets_open_write,
+        seen: Arc::default(),
+    };
     let mut good = exhaust("synchronous set", of(None, false));
     for (mutant, rule) in [
         (Mutant::SyncNamesWidenedFirst, HEARD),

@@ -82,6 +82,8 @@ impl State {
             written: self.written,
             acknowledged: self.acknowledged.clone(),
             happened: self.happened.clone(),
+            settings: self.settings,
+            failures: self.failures,
         }
     }
 }

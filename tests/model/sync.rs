@@ -16,6 +16,8 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pgbaton::cluster::{
@@ -40,13 +42,34 @@ pub struct Sync {
     pub commits: u8,
     /// Changes of leader.
     pub promotions: u8,
+    /// Changes of the names.
+    pub settings: u8,
+    /// Failures of hosts and agents, and writes of the record that are not answered.
+    pub failures: u8,
     /// A mistake of the product's.
     pub mutant: Option<Mutant>,
     /// A mistake of the model's own: a write of the record that was not answered is forgotten.
     pub forgets_open_write: bool,
+    /// What has happened in some state so far.
+    pub seen: Arc<AtomicU32>,
+}
+
+/// What the `sometimes` properties ask for and a state does not tell, by the number of its bit.
+#[derive(Clone, Copy)]
+enum Seldom {
+    FinishedForAnother,
+    RecordArrivedLate,
 }
 
 impl Sync {
+    fn note(&self, what: Seldom) {
+        self.seen.fetch_or(1 << what as u32, Ordering::Relaxed);
+    }
+
+    fn happened(&self, what: Seldom) -> bool {
+        self.seen.load(Ordering::Relaxed) & 1 << what as u32 != 0
+    }
+
     fn prepare(&self) {
         plant(self.mutant);
     }
@@ -61,27 +84,31 @@ impl Model for Sync {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        self.prepare();
+        // What cannot be is not tried: that is most of the time.
+        let mut when = |it_can_be: bool, action| it_can_be.then(|| actions.push(action));
+        let may_fail = state.failures < self.failures;
         for at in 0..NODES {
-            actions.push(Action::Fail(at));
-            actions.push(Action::Return(at));
-            actions.push(Action::Promise(at));
-            actions.push(Action::Take(at));
-            for from in 0..NODES {
-                actions.push(Action::Receive { at, from });
+            let (is_up, is_open) = (state.up[at], state.primaries[at].is_some());
+            when(is_up && may_fail, Action::Fail(at));
+            when(!is_up, Action::Return(at));
+            when(is_up && !is_open && !state.promised[at], Action::Promise(at));
+            when(state.promised[at], Action::Take(at));
+            when(is_open, Action::ReadNames(at));
+            when(is_open && state.written < self.commits, Action::Write(at));
+            for from in (0..NODES).filter(|from| *from != at) {
+                let sends = state.primaries[from].is_some();
+                when(is_up && !is_open && sends, Action::Receive { at, from });
             }
-            actions.push(Action::ReadNames(at));
         }
-        actions.extend([
-            Action::BreakOff,
-            Action::AgentRestarts,
-            Action::RecordArrives,
-            Action::GoOn,
-        ]);
-        actions.extend((0..NODES).map(Action::Write));
-        if let Leading::By(leader, _) = &state.leading {
-            for wanted in Names::all(*leader) {
-                actions.push(Action::Towards { wanted, answered: true });
+        let Leading::By(leader, phase) = state.leading else { return };
+        let is_open = phase == Phase::Open;
+        when(!is_open, Action::GoOn);
+        when(is_open, Action::BreakOff);
+        when(is_open && may_fail, Action::AgentRestarts);
+        when(state.record.open.is_some(), Action::RecordArrives);
+        for wanted in Names::all(leader).filter(|_| is_open) {
+            actions.push(Action::Towards { wanted, answered: true });
+            if may_fail {
                 actions.push(Action::Towards { wanted, answered: false });
             }
         }
@@ -90,9 +117,12 @@ impl Model for Sync {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         self.prepare();
         let mut next = last.clone();
-        next.happened.finished_for_another = false;
-        next.happened.arrived_late = false;
-        let done = match action {
+        let fails = matches!(
+            action,
+            Action::Fail(_) | Action::AgentRestarts | Action::Towards { answered: false, .. }
+        );
+        next.failures += u8::from(fails);
+        let done = match action.clone() {
             Action::Write(at) => next.write(at, self.commits),
             Action::Receive { at, from } => next.receive(at, from),
             Action::ReadNames(at) => next.read_names(at),
@@ -107,6 +137,12 @@ impl Model for Sync {
             Action::Towards { wanted, answered } => self.towards(&mut next, wanted, answered),
         };
         done?;
+        if next.failures > self.failures || next.settings > self.settings {
+            return None;
+        }
+        if action == Action::RecordArrives {
+            self.note(Seldom::RecordArrivedLate);
+        }
         next.acknowledge();
         let next = next.under_its_first_names();
         (next != *last).then_some(next)
@@ -142,14 +178,14 @@ impl Model for Sync {
             }),
             Property::sometimes(
                 "a change that a crash broke off is finished by the next leader",
-                |_, state: &State| state.happened.finished_for_another,
+                |model: &Sync, _| model.happened(Seldom::FinishedForAnother),
             ),
             Property::sometimes("processes go by different names", |_, state: &State| {
                 state.primaries.iter().flatten().any(|one| !one.before.is_empty())
             }),
             Property::sometimes(
                 "a record that was not answered arrives late",
-                |_, state: &State| state.happened.arrived_late,
+                |model: &Sync, _| model.happened(Seldom::RecordArrivedLate),
             ),
             Property::sometimes("a commit is lost that nobody acknowledged", |_, state: &State| {
                 let Leading::By(leader, Phase::Open) = state.leading else { return false };
@@ -194,8 +230,9 @@ impl Sync {
                 assert!(voters.hears(&SyncNames::mixed(&possible)) || on_purpose);
                 let written = Record::of(leader, &voters);
                 if answered {
-                    state.happened.finished_for_another = state.happened.broke_off;
-                    state.happened.broke_off = false;
+                    if std::mem::take(&mut state.happened.broke_off) {
+                        self.note(Seldom::FinishedForAnother);
+                    }
                     state.record = written;
                 } else {
                     state.record.open = Some((written.need, written.of));
@@ -205,6 +242,7 @@ impl Sync {
                 let before = possible.iter().filter(|one| **one != names).cloned();
                 memory.told(before.chain([names.clone()]).collect());
                 state.agent = Agent::of(&memory);
+                state.settings += 1;
                 state.primaries[leader].as_mut()?.tell(Names::of(&names));
             }
             (Step::Set(_), _) => return None,

@@ -128,10 +128,6 @@ pub struct Branch {
 pub struct Happened {
     /// The last leader went while a change was half done.
     pub broke_off: bool,
-    /// The last action finished such a change.
-    pub finished_for_another: bool,
-    /// The last action was an old write that arrived.
-    pub arrived_late: bool,
 }
 
 /// One state.
@@ -152,6 +148,9 @@ pub struct State {
     pub written: u8,
     pub acknowledged: Vec<u8>,
     pub happened: Happened,
+    /// How often the names were changed, and how much has failed.
+    pub settings: u8,
+    pub failures: u8,
 }
 
 /// One step.
@@ -202,6 +201,8 @@ impl State {
             written: 0,
             acknowledged: Vec::new(),
             happened: Happened::default(),
+            settings: 0,
+            failures: 0,
         }
     }
 
@@ -320,7 +321,6 @@ impl State {
     pub fn record_arrives(&mut self) -> Option<()> {
         let (need, of) = self.record.open.take()?;
         (self.record.need, self.record.of) = (need, of);
-        self.happened.arrived_late = true;
         Some(())
     }
 
