@@ -11,6 +11,8 @@ mod lease_store;
 mod search;
 mod symmetry;
 mod sync;
+mod sync_race;
+mod sync_real;
 mod sync_state;
 
 use std::process::ExitCode;
@@ -20,10 +22,10 @@ use pgbaton::mutants::Mutant;
 
 use lease::{KEPT, Lease, ONE, OWN, RISE, SILENCE};
 use search::{exhaust, must_break};
-use sync::Sync;
+use sync::{ACKNOWLEDGED, FOUND, HEARD, Mistake, Sync};
 
-const HEARD: &str = "r + k > |V u S| for all that may be in force";
-const ACKNOWLEDGED: &str = "a leader has every acknowledged commit";
+/// Commits, changes of leader, changes of the names, failures. Each is searched to its end.
+const SYNC_BOUNDS: [[u8; 4]; 3] = [[1, 1, 2, 2], [2, 1, 2, 1], [1, 2, 2, 1]];
 
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1).unwrap_or_default();
@@ -66,17 +68,11 @@ fn check_lease() -> bool {
 }
 
 fn check_sync() -> bool {
-    let v = |n: &str, d: u8| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-    let of = |mutant, forgets_open_write| Sync {
-        commits: v("C", 1),
-        promotions: v("P", 1),
-        settings: v("S", 2),
-        failures: v("F", 2),
-        mutant,
-        forgets_open_write,
-        seen: Arc::default(),
-    };
-    let mut good = exhaust("synchronous set", of(None, false));
+    let model = Sync::bounded(SYNC_BOUNDS[0]);
+    let mut good = true;
+    for bounds in SYNC_BOUNDS {
+        good &= exhaust(&format!("synchronous set {bounds:?}"), Sync::bounded(bounds));
+    }
     for (mutant, rule) in [
         (Mutant::SyncNamesWidenedFirst, HEARD),
         (Mutant::SyncNamesEmptiedFirst, HEARD),
@@ -85,7 +81,12 @@ fn check_sync() -> bool {
         (Mutant::SyncVotesTooFew, ACKNOWLEDGED),
         (Mutant::VoteWhileReceiving, ACKNOWLEDGED),
     ] {
-        good &= must_break(&format!("{mutant:?}"), rule, of(Some(mutant), false));
+        let model = Sync { mutant: Some(mutant), seen: Arc::default(), ..model.clone() };
+        good &= must_break(&format!("{mutant:?}"), rule, model);
     }
-    good & must_break("an open write is forgotten", HEARD, of(None, true))
+    for (mistake, rule) in [(Mistake::ForgetsOpenWrite, HEARD), (Mistake::LagCounts, FOUND)] {
+        let model = Sync { mistake: Some(mistake), seen: Arc::default(), ..model.clone() };
+        good &= must_break(&format!("{mistake:?}"), rule, model);
+    }
+    good
 }

@@ -20,13 +20,8 @@ where
     let properties = model.properties();
     // The search would end with the last property that is decided by an example. One that never is
     // keeps it going: all the `always`.
-    let checker =
-        model.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures).spawn_bfs();
-    let checker = if std::env::var_os("PROGRESS").is_some() {
-        checker.report(&mut stateright::report::WriteReporter::new(&mut std::io::stderr()))
-    } else {
-        checker.join()
-    };
+    let checker = model.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures);
+    let checker = checker.spawn_bfs().join();
     let found = checker.discoveries();
     let mut good = checker.is_done();
     println!(

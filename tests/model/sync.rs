@@ -14,26 +14,26 @@
 //! Left out: the lease (see `lease.rs`), tags, lag limits, strict mode's closed state after a promotion, replay behind flush,
 //! and an agent that is paused between its decision and the change of the names.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pgbaton::cluster::{
-    Ballot, Downstream, Lineage, PrimaryFacts, Promotion, PromotionState, State as Server, Step,
-    SyncNames, SyncState, Vote, Voters, on_promotion,
+    Downstream, PrimaryFacts, State as Server, Step, SyncNames, Voters, on_promotion,
 };
-use pgbaton::decide::{SyncMemory, possible_names, proven, rank, step_towards};
+use pgbaton::decide::{possible_names, step_towards};
 use pgbaton::mutants::{Mutant, plant, planted};
-use pgbaton::values::{
-    Lsn, MemberName, Monotonic, Revision, SystemId, Term, Timeline, WalPosition,
-};
+use pgbaton::values::{Monotonic, SystemId, Timeline};
 use stateright::{Model, Property};
 
+use super::sync_race::{fit, somebody_can_lead_as_before};
 use super::sync_state::{
-    Action, Agent, Leading, NODES, Names, Phase, Primary, Record, State, name, names_of, node,
+    Action, Agent, Leading, NODES, Names, Phase, Primary, Record, State, name, names_of,
 };
+
+/// The rules.
+pub const ACKNOWLEDGED: &str = "a leader has every acknowledged commit";
+pub const HEARD: &str = "r + k > |V u S| for all that may be in force";
+pub const FOUND: &str = "with a quorum of voters somebody can lead";
 
 /// The model and its bounds.
 #[derive(Clone, Debug)]
@@ -48,10 +48,19 @@ pub struct Sync {
     pub failures: u8,
     /// A mistake of the product's.
     pub mutant: Option<Mutant>,
-    /// A mistake of the model's own: a write of the record that was not answered is forgotten.
-    pub forgets_open_write: bool,
+    /// A mistake of the model's own.
+    pub mistake: Option<Mistake>,
     /// What has happened in some state so far.
     pub seen: Arc<AtomicU32>,
+}
+
+/// A mistake that is planted in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// A write of the record that was not answered is forgotten.
+    ForgetsOpenWrite,
+    /// Whoever lacks what nobody acknowledged may not lead.
+    LagCounts,
 }
 
 /// What the `sometimes` properties ask for and a state does not tell, by the number of its bit.
@@ -62,6 +71,12 @@ enum Seldom {
 }
 
 impl Sync {
+    /// So many commits, changes of leader, changes of the names and failures.
+    pub fn bounded([commits, promotions, settings, failures]: [u8; 4]) -> Self {
+        let seen = Arc::default();
+        Self { commits, promotions, settings, failures, mutant: None, mistake: None, seen }
+    }
+
     fn note(&self, what: Seldom) {
         self.seen.fetch_or(1 << what as u32, Ordering::Relaxed);
     }
@@ -150,20 +165,15 @@ impl Model for Sync {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("a leader has every acknowledged commit", |_, state: &State| {
+            Property::always(ACKNOWLEDGED, |_, state: &State| {
                 let Leading::By(leader, Phase::Open) = state.leading else { return true };
                 state.acknowledged.iter().all(|one| state.logs[leader].contains(one))
             }),
-            Property::always("r + k > |V u S| for all that may be in force", |_, state: &State| {
-                rule_holds(state)
+            Property::always(HEARD, |_, state: &State| rule_holds(state)),
+            Property::always(FOUND, |model, state: &State| {
+                model.prepare();
+                somebody_can_lead_as_before(state, model.mistake == Some(Mistake::LagCounts))
             }),
-            Property::always(
-                "with a quorum of voters somebody can lead",
-                |model, state: &State| {
-                    model.prepare();
-                    somebody_can_lead_as_before(state)
-                },
-            ),
             Property::sometimes("a commit is acknowledged in a second term", |_, state: &State| {
                 let Leading::By(leader, Phase::Open) = state.leading else { return false };
                 let (log, last) = (&state.logs[leader], state.branches.last());
@@ -203,7 +213,7 @@ impl Sync {
     /// One turn of the leader's agent, towards these names.
     fn towards(&self, state: &mut State, wanted: Names, answered: bool) -> Option<()> {
         let Leading::By(leader, Phase::Open) = state.leading else { return None };
-        if state.record.open.is_some() && !self.forgets_open_write {
+        if state.record.open.is_some() && self.mistake != Some(Mistake::ForgetsOpenWrite) {
             // The same once more: what is under way is refused from now on.
             state.record.open = None;
             return answered.then_some(());
@@ -277,34 +287,11 @@ fn facts(state: &State, leader: usize) -> PrimaryFacts {
     }
 }
 
-/// Those that may lead by the votes of these, in the eyes of the product.
-fn fit(state: &State, voters: &[usize]) -> Vec<usize> {
-    let vote = |at: &usize| Vote {
-        name: name(*at),
-        position: state.position(*at),
-        ancestors: Vec::new(),
-        may_lead: true,
-        priority: 1,
-    };
-    let ballot = Ballot {
-        term: Term(9),
-        baton: Revision(1),
-        counted_at: Monotonic::ZERO,
-        round: 2,
-        votes: voters.iter().map(vote).collect(),
-        refusals: Vec::new(),
-        silent: Vec::new(),
-    };
-    let standings = rank(&ballot, state.lineage(), None, u64::MAX);
-    let standings = proven(&state.record.state(), &ballot, standings);
-    standings.fit.iter().map(|vote| node(&vote.name)).collect()
-}
-
 /// The seat changes hands: the candidate has the promises of all that have promised.
 fn take(state: &mut State, at: usize) -> Option<()> {
     let voters: Vec<usize> =
         (0..NODES).filter(|one| state.promised[*one] && state.up[*one]).collect();
-    if !voters.contains(&at) || !fit(state, &voters).contains(&at) {
+    if !voters.contains(&at) || !fit(state, &voters, false).contains(&at) {
         return None;
     }
     match state.leading {
@@ -358,126 +345,4 @@ fn rule_holds(state: &State) -> bool {
     };
     let open = state.record.open.map(|(need, of)| Voters { need: need.into(), of: names_of(of) });
     meets(&state.record.voters()) && open.is_none_or(|voters| meets(&voters))
-}
-
-/// The same, looked up: it depends on little of a state.
-fn somebody_can_lead_as_before(state: &State) -> bool {
-    thread_local! {
-        static KNOWN: RefCell<HashMap<(u64, Record), bool>> = RefCell::default();
-    }
-    let mut hasher = DefaultHasher::new();
-    (&state.logs, &state.timelines, &state.branches).hash(&mut hasher);
-    let record = Record { open: None, ..state.record.clone() };
-    let key = (hasher.finish(), record);
-    KNOWN.with_borrow_mut(|known| *known.entry(key).or_insert_with(|| somebody_can_lead(state)))
-}
-
-/// Whoever hears the last leader, or enough voters, all on the recorded history, finds a candidate.
-fn somebody_can_lead(state: &State) -> bool {
-    let lineage = state.lineage();
-    let on_path = |at: usize| {
-        let standing = lineage.standing(state.position(at));
-        matches!(standing, pgbaton::cluster::Standing::OnPath { .. })
-    };
-    let recorded = state.record.voters();
-    (1_u8..1 << NODES).all(|mask| {
-        let heard: Vec<usize> = (0..NODES).filter(|at| mask & 1 << at != 0).collect();
-        let voters =
-            heard.iter().filter(|at| recorded.of.contains(&name(**at)) && on_path(**at)).count();
-        let last_leader = heard.contains(&state.record.leader) && on_path(state.record.leader);
-        let is_quorum = last_leader || (!recorded.of.is_empty() && voters >= recorded.need);
-        !is_quorum || !fit(state, &heard).is_empty()
-    })
-}
-
-impl State {
-    /// The recorded history.
-    pub fn lineage(&self) -> Lineage {
-        let promotion = |(index, one): (usize, &super::sync_state::Branch)| Promotion {
-            term: Term(index as u64 + 1),
-            timeline: Timeline(index as u32 + 1),
-            parent: one.parent.map(|parent| Timeline(u32::from(parent))),
-            switched_at: Lsn(u64::from(one.at)),
-            node: name(one.node),
-            state: PromotionState::Done,
-        };
-        Lineage { promotions: self.branches.iter().enumerate().map(promotion).collect() }
-    }
-
-    /// Where a node's log ends.
-    pub fn position(&self, at: usize) -> WalPosition {
-        WalPosition { timeline: Timeline(u32::from(self.timelines[at])), lsn: self.end(at) }
-    }
-
-    /// The end of its log; the first commit ends at 2.
-    pub fn end(&self, at: usize) -> Lsn {
-        Lsn(self.logs[at].len() as u64 + 1)
-    }
-}
-
-impl Record {
-    /// As the race reads it.
-    pub fn state(&self) -> SyncState {
-        self.voters().to_state(&name(self.leader))
-    }
-
-    /// Who is heard.
-    pub fn voters(&self) -> Voters {
-        Voters { need: self.need.into(), of: names_of(self.of) }
-    }
-
-    /// What these are written down as.
-    pub fn of(leader: usize, voters: &Voters) -> Self {
-        let of = voters.of.iter().fold(0, |mask, one: &MemberName| mask | 1 << node(one));
-        Self { leader, need: voters.need as u8, of, open: None }
-    }
-}
-
-impl Names {
-    /// As the product has them.
-    pub fn real(self) -> SyncNames {
-        match self {
-            Names::Nobody => SyncNames::Nobody,
-            Names::Closed => SyncNames::Closed,
-            Names::AnyOf(count, of) => SyncNames::AnyOf { count: count.into(), of: names_of(of) },
-        }
-    }
-
-    /// From the product's.
-    pub fn of(names: &SyncNames) -> Self {
-        match names {
-            SyncNames::Nobody => Names::Nobody,
-            SyncNames::Closed => Names::Closed,
-            SyncNames::AnyOf { count, of } => {
-                let of: &BTreeSet<MemberName> = of;
-                Names::AnyOf(*count as u8, of.iter().fold(0, |mask, one| mask | 1 << node(one)))
-            }
-        }
-    }
-}
-
-impl Agent {
-    /// As the product has it.
-    pub fn memory(&self) -> SyncMemory {
-        SyncMemory {
-            possible: self.possible.iter().map(|one| one.real()).collect(),
-            in_force_at: self.in_force_at.map(|at| Lsn(at.into())),
-            caught_up: self.caught_up,
-            ..SyncMemory::default()
-        }
-    }
-
-    /// What of it matters here.
-    pub fn of(memory: &SyncMemory) -> Self {
-        let mut possible: Vec<Names> = memory.possible.iter().map(Names::of).collect();
-        // The order of all but the last says nothing.
-        if let Some((_, before)) = possible.split_last_mut() {
-            before.sort_unstable();
-        }
-        Self {
-            possible,
-            in_force_at: memory.in_force_at.map(|at| at.0 as u8),
-            caught_up: memory.caught_up,
-        }
-    }
 }
