@@ -14,12 +14,13 @@
 //! different rates: ticks cannot tell a thousandth, which is what the margin in `LeaseTimes` is for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use pgbaton::mutants::{Mutant, plant};
 use stateright::{Model, Property};
 
 use super::lease_state::{Action, Claimed, World};
+use super::search::Counted;
 use super::sync_state::NODES;
 
 /// The rules.
@@ -63,6 +64,14 @@ pub struct Lease {
     pub is_last: bool,
     /// What has happened in some state so far. No part of the states: those would be more for it.
     pub seen: Arc<AtomicU32>,
+    /// Of how many states it was asked what can follow.
+    pub expanded: Arc<AtomicUsize>,
+}
+
+impl Counted for Lease {
+    fn expanded(&self) -> &AtomicUsize {
+        &self.expanded
+    }
 }
 
 impl Lease {
@@ -77,6 +86,7 @@ impl Lease {
             keeps_ballot: false,
             is_last: false,
             seen: Arc::default(),
+            expanded: Arc::default(),
         }
     }
 
@@ -102,6 +112,7 @@ impl Model for Lease {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        self.expanded.fetch_add(1, Ordering::Relaxed);
         actions.push(Action::Tick);
         // What cannot be is not tried: that is most of the time.
         let mut when = |it_can_be: bool, action| it_can_be.then(|| actions.push(action));

@@ -3,27 +3,37 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 const THREADS: usize = 2;
+const CUT_AT: usize = 1_000;
+
+/// A model that counts of how many states it was asked what can follow.
+pub trait Counted: Model {
+    /// The count.
+    fn expanded(&self) -> &AtomicUsize;
+}
 
 /// Looks at every state; says whether all rules hold and all that should happen sometimes does.
 pub fn exhaust<M>(title: &str, model: M) -> bool
 where
-    M: Model + Send + Sync + 'static,
+    M: Counted + Send + Sync + 'static,
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
     M::Action: Clone + Debug + PartialEq + Send + Sync + 'static,
 {
     let started = Instant::now();
+    model.expanded().store(0, Ordering::Relaxed);
     let properties = model.properties();
     // The search would end with the last property that is decided by an example. One that never is
     // keeps it going: all the `always`.
     let checker = model.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures);
     let checker = checker.spawn_bfs().join();
+    // Examples are replayed on the model, which counts that: they are asked for after this.
+    let mut good = is_exhausted(&checker);
     let found = checker.discoveries();
-    let mut good = checker.is_done();
     println!(
         "{title}: {} states, depth {}, {:.1} s",
         checker.unique_state_count(),
@@ -31,7 +41,7 @@ where
         started.elapsed().as_secs_f64()
     );
     if !good {
-        println!("  the search ended before its end");
+        println!("  NOT EXHAUSTIVE: not every state was gone on from");
     }
     for property in properties {
         let example = found.get(property.name);
@@ -47,6 +57,28 @@ where
         good &= holds;
     }
     good
+}
+
+/// A search that was cut short has states left of which it has not asked what can follow.
+fn is_exhausted<M: Counted>(checker: &impl Checker<M>) -> bool
+where
+    M::State: Hash,
+{
+    let expanded = checker.model().expanded().load(Ordering::Relaxed);
+    checker.is_done() && expanded == checker.unique_state_count()
+}
+
+/// A search that is cut short must not pass for a whole one.
+pub fn must_miss<M>(model: M) -> bool
+where
+    M: Counted + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq + Send + Sync + 'static,
+{
+    let cut = model.checker().threads(THREADS).target_state_count(CUT_AT).spawn_bfs().join();
+    let seen = !is_exhausted(&cut);
+    println!("  {}: a search that was cut short", if seen { "seen" } else { "NOT SEEN" });
+    seen
 }
 
 /// A planted mistake: this rule, at least, has to be seen broken.

@@ -15,7 +15,7 @@
 //! and an agent that is paused between its decision and the change of the names.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use pgbaton::cluster::{
     Downstream, PrimaryFacts, State as Server, Step, SyncNames, Voters, on_promotion,
@@ -25,6 +25,7 @@ use pgbaton::mutants::{Mutant, plant, planted};
 use pgbaton::values::{Monotonic, SystemId, Timeline};
 use stateright::{Model, Property};
 
+use super::search::Counted;
 use super::sync_race::{fit, somebody_can_lead_as_before};
 use super::sync_state::{
     Action, Agent, Leading, NODES, Names, Phase, Primary, Record, State, name, names_of,
@@ -52,6 +53,14 @@ pub struct Sync {
     pub mistake: Option<Mistake>,
     /// What has happened in some state so far.
     pub seen: Arc<AtomicU32>,
+    /// Of how many states it was asked what can follow.
+    pub expanded: Arc<AtomicUsize>,
+}
+
+impl Counted for Sync {
+    fn expanded(&self) -> &AtomicUsize {
+        &self.expanded
+    }
 }
 
 /// A mistake that is planted in the model.
@@ -73,8 +82,17 @@ enum Seldom {
 impl Sync {
     /// So many commits, changes of leader, changes of the names and failures.
     pub fn bounded([commits, promotions, settings, failures]: [u8; 4]) -> Self {
-        let seen = Arc::default();
-        Self { commits, promotions, settings, failures, mutant: None, mistake: None, seen }
+        let (seen, expanded) = (Arc::default(), Arc::default());
+        Self {
+            commits,
+            promotions,
+            settings,
+            failures,
+            mutant: None,
+            mistake: None,
+            seen,
+            expanded,
+        }
     }
 
     fn note(&self, what: Seldom) {
@@ -99,6 +117,7 @@ impl Model for Sync {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        self.expanded.fetch_add(1, Ordering::Relaxed);
         // What cannot be is not tried: that is most of the time.
         let mut when = |it_can_be: bool, action| it_can_be.then(|| actions.push(action));
         let may_fail = state.failures < self.failures;
