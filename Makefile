@@ -39,8 +39,9 @@ test: unit sim cluster stack
 unit: toolchain needed-for-tests
 	$(CARGO) test --locked --lib --bins $(CONTRACTS) --test postgres_server
 
-# The agents' real loop on virtual time; planted faults must be found.
+# All states of a small protocol, then the agents' real loop on virtual time; planted faults must be found.
 sim: toolchain needed-for-tests
+	$(CARGO) test --locked --release --features mutants --test model
 	$(CARGO) test --locked --release --features mutants --test sim $(if $(SEEDS),-- --seeds $(SEEDS))
 
 # Real etcd, PostgreSQL and agents on this machine.

@@ -33,9 +33,11 @@ pub use decision::{Decision, Effect, Fetch, Reason, SyncChange};
 pub use failsafe::{Acceptance, judge};
 pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;
+pub use proof::proven;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use slots::SlotMemory;
 pub use symptoms::Symptoms;
+pub use synchronous::{possible_names, step_towards};
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, SyncMemory, Unfinished, Vacancy,
     View,

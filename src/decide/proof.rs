@@ -45,12 +45,23 @@ pub fn ahead_of_me<'a>(
 
 /// Strikes out whoever may lack an acknowledged commit, with why.
 pub fn only_proven<'a>(view: &View, ballot: &'a Ballot, standings: Standings<'a>) -> Standings<'a> {
-    let Some(state) = record(view) else { return standings };
+    match record(view) {
+        Some(state) => proven(&state, ballot, standings),
+        None => standings,
+    }
+}
+
+/// The same, by this record.
+pub fn proven<'a>(
+    state: &SyncState,
+    ballot: &'a Ballot,
+    standings: Standings<'a>,
+) -> Standings<'a> {
     if planted(Mutant::SyncRecordIgnored) {
         return standings;
     }
     let Standings { fit, mut unfit, lineage } = standings;
-    let least = least(&state, ballot, &lineage);
+    let least = least(state, ballot, &lineage);
     let mut proven = Vec::new();
     for vote in fit {
         match &least {

@@ -15,7 +15,7 @@ use crate::values::{Lsn, MemberName, Monotonic, Revision};
 use super::decision::{Decision, Effect, Reason, SyncChange};
 use super::proof::record;
 use super::sync_memory::by_name;
-use super::view::{JobKind, View};
+use super::view::{JobKind, SyncMemory, View};
 
 /// What there is to do for synchronous replication.
 pub enum Next {
@@ -59,7 +59,8 @@ pub fn next(view: &View, facts: &PrimaryFacts) -> Next {
         let label = "lead: keep the synchronous standbys while the disk does not answer well";
         return Next::Say(Decision::wait(Reason::plain(label)));
     }
-    match possible(view, facts, &recorded) {
+    let memory = &view.memory.sync;
+    match possible_names(memory, facts.sync_names.as_ref(), &recorded) {
         Ok(possible) => step_on(view, facts, &recorded, possible),
         Err(step) => carry_out(view, step, Vec::new()),
     }
@@ -74,11 +75,17 @@ fn leave(view: &View) -> Next {
     act(view, "lead: synchronous mode was switched off", effects)
 }
 
-/// The names under which something may have been acknowledged.
-fn possible(view: &View, facts: &PrimaryFacts, recorded: &Voters) -> Result<Vec<SyncNames>, Step> {
-    let known = &view.memory.sync.possible;
-    match &facts.sync_names {
-        _ if !known.is_empty() => Ok(known.clone()),
+/// The names under which something may have been acknowledged, where the server goes by `effective`.
+///
+/// # Errors
+/// With the step that has to go first.
+pub fn possible_names(
+    memory: &SyncMemory,
+    effective: Option<&SyncNames>,
+    recorded: &Voters,
+) -> Result<Vec<SyncNames>, Step> {
+    match effective {
+        _ if !memory.possible.is_empty() => Ok(memory.possible.clone()),
         Some(effective) => resumed(effective, recorded),
         // Somebody else's: whom it lets acknowledge is not known.
         None if recorded.of.is_empty() => Ok(Vec::new()),
@@ -87,16 +94,31 @@ fn possible(view: &View, facts: &PrimaryFacts, recorded: &Voters) -> Result<Vec<
 }
 
 fn step_on(view: &View, facts: &PrimaryFacts, recorded: &Voters, possible: Vec<SyncNames>) -> Next {
-    let memory = &view.memory.sync;
     let (wanted, look_again_at) = wanted(view, facts, possible.last());
+    let step = step_towards(&view.memory.sync, &possible, recorded, &wanted);
+    let next = carry_out(view, step, possible);
+    match (next, look_again_at) {
+        (Next::Say(decision), Some(at)) => Next::Say(decision.and_look_again_at(at)),
+        (Next::Nothing, _) => all_is_well(view, facts, &wanted, look_again_at),
+        (next, _) => next,
+    }
+}
+
+/// The next step towards `wanted`, as far as this agent knows what is in force.
+pub fn step_towards(
+    memory: &SyncMemory,
+    possible: &[SyncNames],
+    recorded: &Voters,
+    wanted: &SyncNames,
+) -> Step {
     let caught_up = memory.caught_up || planted(Mutant::SyncPublishedEarly);
-    let mut step = next_step(&possible, recorded, &wanted, caught_up);
+    let mut step = next_step(possible, recorded, wanted, caught_up);
     let wrong_way = match wanted {
         SyncNames::Nobody => planted(Mutant::SyncNamesEmptiedFirst),
         SyncNames::Closed => false,
         SyncNames::AnyOf { .. } => planted(Mutant::SyncNamesWidenedFirst),
     };
-    if wrong_way && possible.last() != Some(&wanted) {
+    if wrong_way && possible.last() != Some(wanted) {
         step = Step::Set(wanted.clone());
     }
     let told = memory.in_force_at.is_some() && memory.possible == possible;
@@ -104,12 +126,7 @@ fn step_on(view: &View, facts: &PrimaryFacts, recorded: &Voters, possible: Vec<S
         // Found like this, or half done: whether it has reached everybody is not known.
         step = Step::Set(wanted.clone());
     }
-    let next = carry_out(view, step, possible);
-    match (next, look_again_at) {
-        (Next::Say(decision), Some(at)) => Next::Say(decision.and_look_again_at(at)),
-        (Next::Nothing, _) => all_is_well(view, facts, &wanted, look_again_at),
-        (next, _) => next,
-    }
+    step
 }
 
 fn carry_out(view: &View, step: Step, possible: Vec<SyncNames>) -> Next {

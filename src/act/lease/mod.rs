@@ -17,6 +17,7 @@ pub use exposure::{Exposure, Fence, FenceReport};
 pub use keeper::Keeper;
 pub use orders::{LeaseError, LeaseOrders, Order};
 pub use parts::KeeperParts;
+pub use tries::{Sent, Tries};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
