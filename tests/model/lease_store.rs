@@ -173,7 +173,9 @@ impl Model {
                 self.note(Seldom::FoundByLookUp);
                 let age = NOW.since(sent.at).as_millis() / TICK.as_millis();
                 let lease = Lease { term: claim.term, sent: age as u8, is_current: true };
-                self.is_ours(world, at, (awaited.aim, lease));
+                // Not given away, but renewed by an earlier try: it is given away anew.
+                let aim = if awaited.aim == Aim::Give { Aim::Renew } else { awaited.aim };
+                self.is_ours(world, at, (aim, lease));
             }
             None if by_name => {
                 let lease = Lease { term: claim.term, sent: 0, is_current: true };

@@ -27,8 +27,8 @@ pub struct Keeper<S, C, F> {
 
 /// What became of one write of the baton.
 pub(super) enum Written {
-    /// It is ours, by this try.
-    Ours(Revision, Sent),
+    /// It is ours: this is there, at this revision, by this try, which may be an earlier one.
+    Ours(Baton, Revision, Sent),
     /// It is ours, and gives the lease away: this agent holds it no more.
     Given,
     /// It is somebody else's, at this revision.
@@ -37,6 +37,13 @@ pub(super) enum Written {
     Emptied,
     /// Not known yet.
     Unknown,
+}
+
+impl Written {
+    /// What was to be written was not, and will not be: an earlier try was applied over the same revision.
+    pub(super) fn is_by_another_try_than(&self, wanted: &Baton) -> bool {
+        matches!(self, Written::Ours(found, ..) if found.nonce != wanted.nonce)
+    }
 }
 
 impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
@@ -155,7 +162,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             written = self.look_up().await;
         }
         match written {
-            Written::Ours(revision, sent) => {
+            Written::Ours(_, revision, sent) => {
                 let deadline = sent.deadline();
                 if deadline.has_passed(self.now()) {
                     return Err(LeaseError::TooLate);
@@ -178,21 +185,28 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     }
 
     async fn raise(&mut self, term: crate::values::Term) -> Result<(), LeaseError> {
-        let held = self.held.clone().ok_or(LeaseError::NotHeld)?;
-        let mut baton = held.baton.clone();
-        baton.term = term;
-        baton.sequence += 1;
-        baton.nonce = (self.parts.nonces)();
-        let lease = *self.parts.display.borrow();
-        let txn = txns::taken(held.revision, &baton, lease);
-        let mut written = self.write(&baton, txn).await;
-        // The next renewal would write the old term again: this has to be known first.
-        while matches!(written, Written::Unknown) && !self.has_lapsed() {
-            written = self.look_up().await;
+        loop {
+            let held = self.held.clone().ok_or(LeaseError::NotHeld)?;
+            let mut baton = held.baton.clone();
+            baton.term = term;
+            baton.sequence += 1;
+            baton.nonce = (self.parts.nonces)();
+            let lease = *self.parts.display.borrow();
+            let txn = txns::taken(held.revision, &baton, lease);
+            let mut written = self.write(&baton, txn).await;
+            // The next renewal would write the old term again: this has to be known first.
+            while matches!(written, Written::Unknown) && !self.has_lapsed() {
+                written = self.look_up().await;
+            }
+            let by_an_earlier_try = written.is_by_another_try_than(&baton);
+            self.settle(written);
+            let raised = self.held.as_ref().is_some_and(|held| held.baton.term == term);
+            match (raised, by_an_earlier_try) {
+                (true, _) => return Ok(()),
+                (false, true) => {}
+                (false, false) => return Err(LeaseError::Unresolved),
+            }
         }
-        self.settle(written, baton);
-        let raised = self.held.as_ref().is_some_and(|held| held.baton.term == term);
-        if raised { Ok(()) } else { Err(LeaseError::Unresolved) }
     }
 
     async fn renew(&mut self) {
@@ -226,14 +240,14 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let restored = if missing { *self.parts.display.borrow() } else { None };
         let txn = txns::renewed(held.revision, &baton, restored);
         let written = self.write(&baton, txn).await;
-        self.settle(written, baton);
+        self.settle(written);
     }
 
     /// Takes in what became of a renewal.
-    pub(super) fn settle(&mut self, written: Written, baton: Baton) {
+    pub(super) fn settle(&mut self, written: Written) {
         let Some(held) = self.held.clone() else { return };
         match written {
-            Written::Ours(revision, sent) => {
+            Written::Ours(baton, revision, sent) => {
                 let renewed = sent.deadline();
                 if held.deadline().has_passed(self.now()) {
                     self.parts.metrics.renewal("late");

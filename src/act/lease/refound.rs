@@ -50,7 +50,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
         match written {
             Written::Ours(..) if self.has_lapsed() => Err(LeaseError::TooLate),
-            Written::Ours(revision, sent) => {
+            Written::Ours(_, revision, sent) => {
                 let renewed = sent.deadline();
                 let (carried, since) = (None, revision);
                 info!(%term, "the emptied store has a holder again");

@@ -8,7 +8,7 @@ use super::exposure::Fence;
 use super::keeper::{Keeper, Written};
 use super::refound;
 use super::tries::Sent;
-use crate::cluster::{Baton, BatonState};
+use crate::cluster::{Baton, BatonState, Versioned};
 use crate::dcs::{Store, Txn, decode};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Clock, LeaseTimes, Revision};
@@ -31,7 +31,10 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 self.open.clear();
                 let late = planted(Mutant::DeadlineFromReply);
                 let at = if late { self.now() } else { sent_at };
-                Written::Ours(reply.revision, Sent { at, ..sent })
+                if self.gives(baton) {
+                    return Written::Given;
+                }
+                Written::Ours(baton.clone(), reply.revision, Sent { at, ..sent })
             }
             Ok(_) => self.look_up().await,
             Err(error) => {
@@ -60,6 +63,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         kept
     }
 
+    /// Whether a baton that this agent wrote gives the lease away.
+    fn gives(&self, baton: &Baton) -> bool {
+        baton.state != BatonState::Held || baton.incarnation != self.parts.incarnation
+    }
+
     /// Reads the baton, linearizably, and recognises what this agent wrote.
     pub(super) async fn look_up(&mut self) -> Written {
         let within = self.times().one_try;
@@ -80,22 +88,22 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
         let Some(found) = cluster.baton else { return Written::Foreign(Revision::ABSENT) };
         let by_name = planted(Mutant::OwnerByName) && found.value.holder == self.parts.name;
-        let gives = found.value.state != BatonState::Held
-            || found.value.incarnation != self.parts.incarnation;
-        match self.open.sent(found.value.nonce) {
-            Some(_) if gives => {
+        let Versioned { value: baton, revision } = found;
+        match self.open.sent(baton.nonce) {
+            Some(_) if self.gives(&baton) => {
                 self.open.clear();
                 Written::Given
             }
             Some(sent) => {
                 self.open.clear();
-                Written::Ours(found.revision, sent)
+                Written::Ours(baton, revision, sent)
             }
             None if by_name => {
-                let times = LeaseTimes::for_ttl(self.times().ttl.max(found.value.ttl));
-                Written::Ours(found.revision, Sent { at: asked_at, times })
+                let times = LeaseTimes::for_ttl(self.times().ttl.max(baton.ttl));
+                let baton = Baton { incarnation: self.parts.incarnation, ..baton };
+                Written::Ours(baton, revision, Sent { at: asked_at, times })
             }
-            None => Written::Foreign(found.revision),
+            None => Written::Foreign(revision),
         }
     }
 }
