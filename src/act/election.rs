@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::ports::Ports;
-use super::rejoin;
+use super::{rejoin, until};
 use crate::cluster::{Ballot, Refusal, State, Vote};
 use crate::decide::Fetch;
 use crate::mutants::{Mutant, planted};
@@ -19,8 +19,6 @@ use crate::values::{Clock, Revision, Term};
 
 /// A voter needs this long at the most; who needs longer is heard in the next round.
 const ONE_ROUND: Duration = Duration::from_millis(500);
-/// How often a standby looks how far it has come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long the former holder is waited for once everybody else has answered: it is probably gone.
 const FOR_THE_FORMER_HOLDER: Duration = Duration::from_millis(20);
 
@@ -93,23 +91,16 @@ pub fn refuse<P: Ports>(context: &Context<P>, refusal: &Refusal) {
 pub async fn fetch_log<P: Ports>(context: &Context<P>, fetch: &Fetch) -> Result<(), EffectError> {
     let Fetch { from, upto, within } = fetch;
     rejoin::follow(context, Some(from)).await?;
-    let until = context.clock.now() + *within;
-    loop {
-        let left = until.since(context.clock.now());
+    let has_it = async |left: Duration| {
         let look = context.server.look(left.min(context.settings().times.one_try)).await;
-        if let State::Standby(facts) = look.state
-            && facts.timeline >= upto.timeline
-            && facts.position().lsn >= upto.lsn
-        {
-            return Ok(());
-        }
-        if left.is_zero() {
-            let name = &from.name;
-            let why = format!("the log up to {} did not come from {name} in {within:?}", upto.lsn);
-            return Err(EffectError::Refused(why));
-        }
-        tokio::time::sleep(LOOK_EVERY.min(left)).await;
+        matches!(look.state, State::Standby(facts)
+            if facts.timeline >= upto.timeline && facts.position().lsn >= upto.lsn)
+    };
+    if until::became(context, *within, has_it).await {
+        return Ok(());
     }
+    let (name, lsn) = (&from.name, upto.lsn);
+    Err(EffectError::Refused(format!("the log up to {lsn} did not come from {name} in {within:?}")))
 }
 
 /// Asks all members at once, and takes part itself.

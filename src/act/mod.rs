@@ -14,6 +14,7 @@ mod records;
 mod rejoin;
 mod replaced;
 mod synchronous;
+mod until;
 
 pub use context::{Context, Kept, Note};
 pub use effects::{EffectError, Telling, carry_out, chain, name as effect_name};

@@ -6,6 +6,7 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::lease::{Fence, LeaseError};
 use super::ports::Ports;
+use super::until;
 use crate::cluster::{
     ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode, Versioned,
 };
@@ -18,8 +19,6 @@ use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, Ter
 
 /// A promotion takes some 40 ms; three times that has to be left of the lease.
 const TO_PROMOTE: Duration = Duration::from_millis(120);
-/// How often a candidate is asked whether it has everything.
-const ASK_EVERY: Duration = Duration::from_millis(10);
 /// How long a guardian that has died may take to be replaced.
 const GUARDIAN_BACK_WITHIN: Duration = Duration::from_secs(1);
 /// How long a look may take where an effect needs one.
@@ -37,13 +36,10 @@ fn lease_left<P: Ports>(context: &Context<P>) -> Result<LeaseDeadline, EffectErr
 /// Nothing is opened to writes without somebody outside of this process who would close it in time. One
 /// that has just died is being replaced.
 async fn guarded<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
-    let until = context.clock.now() + GUARDIAN_BACK_WITHIN;
-    while !context.exposure.fence().is_alive() {
-        if context.clock.now() >= until {
-            let why = "there is no living guardian, so the server is not opened to writes";
-            return Err(EffectError::Refused(why.to_owned()));
-        }
-        tokio::time::sleep(ASK_EVERY).await;
+    let is_alive = async |_| context.exposure.fence().is_alive();
+    if !until::became(context, GUARDIAN_BACK_WITHIN, is_alive).await {
+        let why = "there is no living guardian, so the server is not opened to writes";
+        return Err(EffectError::Refused(why.to_owned()));
     }
     watched(context).await
 }
@@ -320,19 +316,15 @@ pub async fn await_received<P: Ports>(
         return Err(EffectError::Refused(format!("{candidate} has not said where its agent is")));
     };
     let peer = Peer { name: candidate.clone(), api_url };
-    let until = context.clock.now() + within;
-    loop {
-        let left = until.since(context.clock.now());
+    let has_all = async |left: Duration| {
         let answer = context.peers.status(&peer, left.min(context.settings().times.one_try)).await;
-        if answer.is_ok_and(|answer| answer.in_recovery && answer.lsn >= end) {
-            return Ok(());
-        }
-        if left.is_zero() {
-            let why = format!("{candidate} did not receive the log up to {end} within {within:?}");
-            return Err(EffectError::Refused(why));
-        }
-        tokio::time::sleep(ASK_EVERY.min(left)).await;
+        answer.is_ok_and(|answer| answer.in_recovery && answer.lsn >= end)
+    };
+    if until::became(context, within, has_all).await {
+        return Ok(());
     }
+    let why = format!("{candidate} did not receive the log up to {end} within {within:?}");
+    Err(EffectError::Refused(why))
 }
 
 /// Hands the baton over, by name.
