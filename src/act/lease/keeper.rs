@@ -28,7 +28,7 @@ pub struct Keeper<S, C, F> {
 /// What became of one write of the baton.
 pub(super) enum Written {
     /// It is ours: this is there, at this revision, by this try, which may be an earlier one.
-    Ours(Baton, Revision, Sent),
+    Ours(Box<Baton>, Revision, Sent),
     /// It is ours, and gives the lease away: this agent holds it no more.
     Given,
     /// It is somebody else's, at this revision.
@@ -255,7 +255,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                     return;
                 }
                 self.parts.metrics.renewal("renewed");
-                self.hold(Held { baton, revision, sent, renewed, ..held });
+                self.hold(Held { baton: *baton, revision, sent, renewed, ..held });
             }
             // Still what this agent wrote last: only the missing `leader` had come back meanwhile.
             Written::Foreign(revision) if revision == held.revision => {

@@ -34,7 +34,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 if self.gives(baton) {
                     return Written::Given;
                 }
-                Written::Ours(baton.clone(), reply.revision, Sent { at, ..sent })
+                Written::Ours(Box::new(baton.clone()), reply.revision, Sent { at, ..sent })
             }
             Ok(_) => self.look_up().await,
             Err(error) => {
@@ -96,12 +96,12 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             }
             Some(sent) => {
                 self.open.clear();
-                Written::Ours(baton, revision, sent)
+                Written::Ours(Box::new(baton), revision, sent)
             }
             None if by_name => {
                 let times = LeaseTimes::for_ttl(self.times().ttl.max(baton.ttl));
                 let baton = Baton { incarnation: self.parts.incarnation, ..baton };
-                Written::Ours(baton, revision, Sent { at: asked_at, times })
+                Written::Ours(Box::new(baton), revision, Sent { at: asked_at, times })
             }
             None => Written::Foreign(revision),
         }
