@@ -4,8 +4,8 @@ use crate::cluster::{Control, Initialize, StartAs, State, StopMode};
 use crate::values::{SystemId, Term};
 
 use super::decision::{Decision, Effect, Reason};
-use super::upstream;
 use super::view::{JobKind, Seat, Unfinished, Vacancy, View};
+use super::{upstream, voting};
 
 /// No leader and no data here: makes the cluster's first data, if nobody else does.
 pub fn claim_or_wait(view: &View, vacancy: Vacancy) -> Decision {
@@ -103,6 +103,10 @@ pub fn copy_or_wait(view: &View) -> Decision {
     }
     if cluster.system_id().is_none() {
         return Decision::wait(Reason::plain("wait: another node is bootstrapping the cluster"));
+    }
+    if let Some(detail) = voting::promised_a_later_term(view) {
+        let reason = Reason::with("wait: this node has promised a later term", detail);
+        return Decision::wait(reason);
     }
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("wait: the leader has not said where it is"));

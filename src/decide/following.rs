@@ -5,7 +5,7 @@ use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode, Upstream};
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
 use super::view::{JobKind, View};
-use super::{ladder, promotion, slots, upstream};
+use super::{ladder, promotion, slots, upstream, voting};
 
 /// A primary beside another holder.
 pub fn step_down(view: &View) -> Decision {
@@ -27,10 +27,12 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         let reason = Reason::with("wait: the lead was offered", baton.holder.as_str());
         return Decision::wait(reason);
     }
-    if view.journal.promised > baton.term {
-        let detail =
-            format!("promised term {}, the leader's is {}", view.journal.promised, baton.term);
+    if let Some(detail) = voting::promised_a_later_term(view) {
         let reason = Reason::with("wait: this node has promised a later term", detail);
+        if facts.upstream.is_some() {
+            // Its agent was killed when it had promised and not yet cut the log off.
+            return Decision::act(reason, JobKind::Other, vec![Effect::Follow(None)]);
+        }
         return Decision::wait(reason);
     }
     let lineage = cluster.lineage();

@@ -39,6 +39,15 @@ pub fn answer(view: &View) -> Option<Decision> {
     })
 }
 
+/// Both terms, for people, where this node has promised a later one than the leader's: it takes none of
+/// its log until the leader has learned of that and raised its own.
+pub fn promised_a_later_term(view: &View) -> Option<String> {
+    let baton = &view.cluster.as_ref()?.baton.as_ref()?.value;
+    let promised = view.journal.promised;
+    (promised > baton.term)
+        .then(|| format!("promised term {promised}, the leader's is {}", baton.term))
+}
+
 fn refusal(view: &View, term: Term) -> Option<Refusal> {
     if term < view.journal.promised {
         return Some(Refusal::Promised(view.journal.promised));

@@ -60,3 +60,31 @@ fn a_candidate_that_never_confirms_a_position_is_not_waited_for_without_end() {
     let [Effect::AnswerRequest(outcome)] = effects.as_slice() else { panic!("{effects:?}") };
     assert!(!outcome.done && outcome.request == Revision(31));
 }
+
+#[test]
+fn a_standby_that_promised_a_later_term_comes_up_without_the_leaders_log() {
+    let down = || view("b").down(ControlState::ShutDownInRecovery, 1, 100).held_by("a");
+    let effects = check(
+        &down().promised(4),
+        "start as a standby: this node has promised a later term: promised term 4, the leader's is 3",
+    );
+    assert!(matches!(effects[1], Effect::Start { start_as: StartAs::Standby(None), .. }));
+    let effects = check(&down().promised(3), "start as a standby: of a");
+    assert!(matches!(&effects[1], Effect::Start { start_as: StartAs::Standby(Some(_)), .. }));
+}
+
+#[test]
+fn a_promise_of_a_later_term_holds_for_rewinds_and_copies() {
+    let why = "this node has promised a later term: promised term 9, the leader's is 3";
+    let diverged = view("b").down(ControlState::ShutDown, 1, 200).held_by("a").done("a", 3, 2, 100);
+    assert_eq!(check(&diverged.promised(9), &format!("stay down: {why}")), []);
+    let empty = view("b").empty().held_by("a").promised(9);
+    assert_eq!(check(&empty, &format!("wait: {why}")), []);
+}
+
+#[test]
+fn a_promise_takes_the_log_away_from_a_standby_that_still_gets_it() {
+    let view = view("b").standby(1, 100).held_by("a").following("a").promised(4);
+    let expected = "wait: this node has promised a later term: promised term 4, the leader's is 3";
+    assert_eq!(check(&view, expected), [Effect::Follow(None)]);
+}
