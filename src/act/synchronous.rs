@@ -76,11 +76,13 @@ async fn write<P: Ports>(context: &Context<P>, op: Op, over: Revision) -> Result
         context.note(Note::SyncWritten);
     }
     let reply = result?;
-    if !reply.succeeded {
-        return Err(EffectError::Conflict("the record of synchronous standbys"));
-    }
+    // A refused one as well: what refused it, perhaps an earlier one that was not answered, is to be known
+    // before anything is built on the record.
     context.note(Note::Wrote(reply.revision));
-    Ok(())
+    match reply.succeeded {
+        true => Ok(()),
+        false => Err(EffectError::Conflict("the record of synchronous standbys")),
+    }
 }
 
 /// Has commits wait for these.

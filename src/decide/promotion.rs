@@ -54,11 +54,12 @@ pub fn finish(view: &View, until: LeaseDeadline, facts: &StandbyFacts) -> Decisi
         return Decision::wait(Reason::plain("pause before promoting again"))
             .and_look_again_at(pause);
     }
+    if view.cluster().revision < view.memory.wrote {
+        // The record of who has every acknowledged commit may be one of this agent's own that is missing here.
+        return Decision::wait(Reason::plain("promote: wait for what was just written"));
+    }
     let mine = |state: crate::cluster::SyncState| state.leader.as_ref() == Some(&view.me.name);
     if proof::record(view).is_some_and(|state| !mine(state)) {
-        if view.cluster().revision < view.memory.wrote {
-            return Decision::wait(Reason::plain("promote: wait for what was just written"));
-        }
         let label = "give the lead up: who may be promoted has changed under the race";
         let mut effects = vec![Effect::Release];
         if view.exposed {

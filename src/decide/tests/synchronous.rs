@@ -234,3 +234,11 @@ fn what_only_a_voter_has_that_may_not_lead_is_fetched_from_it() {
     let unheard = decide(&race(&[("b", 1, 90)]));
     assert_eq!(unheard.reason.label, "no candidate is fit");
 }
+
+#[test]
+fn a_restarted_leader_waits_for_the_record_it_wrote_itself() {
+    let mut view = view("a").standby(1, 100).leading(after(4_000)).recorded("a", "", 1);
+    check(&view, "promote: the lease is held");
+    view.memory.wrote = Revision(view.cluster().revision.0 + 1);
+    assert_eq!(check(&view, "promote: wait for what was just written"), []);
+}
