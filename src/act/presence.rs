@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::cluster::{Loss, Member, Presence};
-use crate::dcs::{LeaseId, Store, StoreError, txns};
+use crate::dcs::{LeaseId, Store, StoreError, codec, txns};
 use crate::decide::Sight;
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic};
 
@@ -80,16 +80,18 @@ impl<S: Store, C: Clock> Publisher<S, C> {
         }
     }
 
-    /// Whether a read that was sent after the last write shows this member's keys no more: somebody has
-    /// removed them, or the store was emptied.
-    fn is_missing(&self, written: &Written) -> bool {
+    /// Whether a read that was sent after the last write shows something else of this member: somebody has
+    /// removed its keys, the store was emptied, or an earlier write arrived late, over the last one.
+    fn is_undone(&self, written: &Written) -> bool {
         let sight = self.sight.borrow();
-        sight.as_ref().is_some_and(|sight| {
-            let cluster = &sight.cluster;
-            let there = cluster.members.contains_key(&self.name)
-                && cluster.presences.contains_key(&self.name);
-            sight.read_at > written.wrote_at && !there
-        })
+        let (Some(sight), Some(wrote)) = (sight.as_ref(), &written.wanted) else { return false };
+        let cluster = &sight.cluster;
+        let is_there = cluster.presences.get(&self.name) == Some(&wrote.presence)
+            && cluster
+                .members
+                .get(&self.name)
+                .is_some_and(|shown| codec::member(shown) == codec::member(&wrote.member));
+        sight.read_at > written.wrote_at && !is_there
     }
 
     async fn step(&mut self, written: &mut Written) -> Result<(), StoreError> {
@@ -119,7 +121,7 @@ impl<S: Store, C: Clock> Publisher<S, C> {
             }
             written.kept_at = now;
         }
-        if self.is_missing(written) {
+        if self.is_undone(written) {
             written.wanted = None;
         }
         let wanted = self.wanted.borrow_and_update().clone();
