@@ -110,6 +110,13 @@ impl Truth {
         }
     }
 
+    /// A holder knows that the store has renewed its lease: nothing rests on what was accepted before.
+    pub fn renewed(&mut self, incarnation: Incarnation, sent_at: Duration) {
+        for accepted in &mut self.accepted {
+            accepted.take_if(|one| one.incarnation == incarnation && one.sent_at < sent_at);
+        }
+    }
+
     /// A transaction was applied.
     pub fn applied(&mut self, author: Author, txn: &Txn, now: Duration) {
         self.founded |= txn.ops.iter().any(|op| {

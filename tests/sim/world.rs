@@ -214,8 +214,9 @@ impl World {
         }
     }
 
-    /// A node was told that its renewal was applied.
-    pub fn renewal_answered(&self, node: usize) {
+    /// A node was told that the renewal it had sent was applied.
+    pub fn renewal_answered(&self, node: usize, sent_at: Duration) {
+        self.truth.borrow_mut().renewed(self.hosts[node].incarnation(), sent_at);
         let status = self.hosts[node].life.borrow().published.as_ref().map(|one| one.get());
         let late = status.is_some_and(|status| {
             status.lease.is_some_and(|(_, until)| crate::ports::is_past(self, node, until))

@@ -254,7 +254,8 @@ fn count<E, C: Clock, F>(parts: &AskerParts<E, C, F>, round: &Round, then: &Clus
     let carried = parts.lists.count(cluster.failsafe.as_ref(), &round.accepted, all, until);
     if carried {
         // The task has ended: so does everything.
-        let _ = parts.carried.send(Carried { term: round.lease.term, until });
+        let _ =
+            parts.carried.send(Carried { term: round.lease.term, asked_at: round.sent_at, until });
     }
     carried
 }

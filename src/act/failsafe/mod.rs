@@ -9,13 +9,15 @@ pub use asker::{Asker, AskerParts};
 pub use lists::FailsafeLists;
 pub use record::write;
 
-use crate::values::{LeaseDeadline, Term};
+use crate::values::{LeaseDeadline, Monotonic, Term};
 
 /// Enough members have accepted the holder: its lease is carried until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
     /// The term they were asked for.
     pub term: Term,
+    /// When they were asked.
+    pub asked_at: Monotonic,
     /// Until when, counted from when they were asked.
     pub until: LeaseDeadline,
 }

@@ -19,8 +19,8 @@ pub(super) struct Held {
     pub(super) sent: Sent,
     /// The deadline by the store.
     pub(super) renewed: LeaseDeadline,
-    /// Until when the members carry it.
-    pub(super) carried: Option<LeaseDeadline>,
+    /// What the members, asked after that, have answered.
+    pub(super) carried: Option<Carried>,
     /// The revision it began with.
     pub(super) since: Revision,
     /// Whether the store has lost it with everything else.
@@ -29,7 +29,14 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn deadline(&self) -> LeaseDeadline {
-        self.carried.map_or(self.renewed, |carried| carried.max(self.renewed))
+        self.carried.map_or(self.renewed, |carried| carried.until.max(self.renewed))
+    }
+
+    /// The store has renewed it. Nothing rests any more on what members were asked before: by then the
+    /// `ttl` may be shorter, and a member that was started again be bound for less long.
+    pub(super) fn renewed_by(self, baton: Baton, revision: Revision, sent: Sent) -> Self {
+        let carried = self.carried.filter(|carried| carried.asked_at > sent.at);
+        Self { baton, revision, sent, renewed: sent.deadline(), carried, ..self }
     }
 }
 
@@ -37,9 +44,10 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// The members carry the lease. Too late is too late, as for an answer of the store's.
     pub(super) fn carry(&mut self, round: Carried) {
         let Some(mut held) = self.held.clone() else { return };
-        let is_new = held.carried < Some(round.until);
+        let is_longer = held.carried.is_none_or(|before| before.until < round.until);
+        let is_new = is_longer && round.asked_at > held.sent.at;
         if held.baton.term == round.term && is_new && !held.deadline().has_passed(self.now()) {
-            held.carried = Some(round.until);
+            held.carried = Some(round);
             self.hold(held);
         }
     }

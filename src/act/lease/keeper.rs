@@ -248,14 +248,13 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let Some(held) = self.held.clone() else { return };
         match written {
             Written::Ours(baton, revision, sent) => {
-                let renewed = sent.deadline();
                 if held.deadline().has_passed(self.now()) {
                     self.parts.metrics.renewal("late");
                     self.lapse();
                     return;
                 }
                 self.parts.metrics.renewal("renewed");
-                self.hold(Held { baton: *baton, revision, sent, renewed, ..held });
+                self.hold(held.renewed_by(*baton, revision, sent));
             }
             // Still what this agent wrote last: only the missing `leader` had come back meanwhile.
             Written::Foreign(revision) if revision == held.revision => {

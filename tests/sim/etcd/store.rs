@@ -155,10 +155,11 @@ impl Store for SimStore {
             .ops
             .iter()
             .any(|op| matches!(op, pgbaton::dcs::Op::Put(key, ..) if key == keys::BATON));
+        let sent_at = self.world.now();
         match self.ask(Request::Commit(txn), within).await? {
             Reply::Committed(reply) => {
                 if renews && reply.succeeded {
-                    self.world.renewal_answered(self.node);
+                    self.world.renewal_answered(self.node, sent_at);
                 }
                 Ok(reply)
             }
