@@ -64,6 +64,8 @@ pub enum Mutant {
     SyncRecordIgnored,
     /// One voter fewer than needed is heard.
     SyncVotesTooFew,
+    /// Every voter has to be heard, also where fewer are enough.
+    SyncVotesOfAll,
     /// An offer that was not answered is forgotten: it may still arrive.
     OfferForgotten,
     /// A promotion that was done and not recorded is forgotten by the next one.
@@ -72,7 +74,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 32] = [
+    pub const ALL: [Mutant; 33] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -103,6 +105,7 @@ impl Mutant {
         Mutant::SyncPublishedEarly,
         Mutant::SyncRecordIgnored,
         Mutant::SyncVotesTooFew,
+        Mutant::SyncVotesOfAll,
         Mutant::OfferForgotten,
         Mutant::PromotionForgotten,
     ];

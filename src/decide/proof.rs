@@ -99,7 +99,11 @@ fn least<'a>(
     if voters.of.is_empty() {
         return Err(format!("only the last leader {leader} has them for certain"));
     }
-    let need = if planted(Mutant::SyncVotesTooFew) { voters.need - 1 } else { voters.need };
+    let need = match voters.need {
+        need if planted(Mutant::SyncVotesTooFew) => need - 1,
+        _ if planted(Mutant::SyncVotesOfAll) => voters.of.len(),
+        need => need,
+    };
     if heard.len() < need {
         let names: Vec<&str> = voters.of.iter().map(MemberName::as_str).collect();
         return Err(format!(

@@ -80,6 +80,7 @@ fn check_sync() -> bool {
         (Mutant::SyncPublishedEarly, ACKNOWLEDGED),
         (Mutant::SyncRecordIgnored, ACKNOWLEDGED),
         (Mutant::SyncVotesTooFew, ACKNOWLEDGED),
+        (Mutant::SyncVotesOfAll, FOUND),
         (Mutant::VoteWhileReceiving, ACKNOWLEDGED),
     ] {
         let model = Sync { mutant: Some(mutant), seen: Arc::default(), ..model.clone() };

@@ -1,6 +1,7 @@
 //! One whole life of a world: it is founded, things go wrong, everything is mended, it serves again.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use tokio::time::sleep;
 use crate::faults::{self, Underway};
 use crate::gate::POLLS_MAX;
 use crate::host;
-use crate::invariants::{self, CONVERGENCE, convergence, gray_failures};
+use crate::invariants::{self, CONVERGENCE, convergence, gray_failures, never_leaderless};
 use crate::plan::{Plan, SyncPlan};
 use crate::postgres::pass_time;
 use crate::rng::Rng;
-use crate::sometimes::Counts;
+use crate::sometimes::{Counts, Sometimes};
 use crate::world::{Violation, World};
 
 /// What became of a world.
@@ -61,6 +62,7 @@ pub fn live(seed: u64, told: bool) -> Outcome {
     if plan.sync.is_on() {
         faults::draw_changes_of_sync(&sync, &mut plan);
     }
+    plan.stay_away = never_leaderless::draw_who_stays_away(&Rng::new(seed ^ 0x61776179), &plan);
     live_by(plan, rng, told)
 }
 
@@ -112,7 +114,50 @@ impl Life {
         world.note_of("world", "everything is mended", [0, 0]);
         world.alone.set(None);
         faults::heal(&world, &mut self.underway);
+        if !world.plan.stay_away.is_empty() && !self.serves_without_some().await {
+            return;
+        }
         self.settles("mending").await;
+    }
+
+    /// Some nodes stay away while all else is mended: where the others can tell what was acknowledged, one
+    /// of them serves.
+    async fn serves_without_some(&mut self) -> bool {
+        let world = Rc::clone(&self.world);
+        let mut away = BTreeSet::new();
+        for target in &world.plan.stay_away {
+            away.insert(faults::choose(&world, *target));
+        }
+        for node in &away {
+            faults::kill(&world, *node);
+            world.note(*node, "it stays away", [0, 0]);
+        }
+        let enough = || never_leaderless::are_enough_left(&world, &away);
+        let began = world.now();
+        let end = began + self.patience();
+        // What was on its way to the store has arrived by then.
+        let known_at = began + world.plan.ttl * 4;
+        let is_over = || {
+            let serves = never_leaderless::serves_since(&world, began);
+            let now = world.now();
+            serves || now >= end || now >= known_at && !enough()
+        };
+        while !self.is_broken() && !is_over() {
+            self.step().await;
+        }
+        if enough() {
+            world.sometimes(Sometimes::ServedWithSomeAway);
+            invariants::serves_meanwhile(&world);
+        }
+        for node in away {
+            world.hosts[node].life.borrow_mut().start_at = Some(world.now());
+        }
+        !self.is_broken()
+    }
+
+    /// How long it may take until a world serves that nothing is wrong with.
+    fn patience(&self) -> Duration {
+        self.world.plan.ttl * 20 + Duration::from_secs(20)
     }
 
     fn is_broken(&self) -> bool {
@@ -121,7 +166,7 @@ impl Life {
 
     /// Waits until everything is well; that it becomes so is a rule.
     async fn settles(&mut self, after: &str) -> bool {
-        let patience = self.world.plan.ttl * 20 + Duration::from_secs(20);
+        let patience = self.patience();
         let end = self.world.now() + patience;
         let mut well = 0;
         while well < WELL_FOR {

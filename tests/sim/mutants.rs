@@ -47,6 +47,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::SyncPublishedEarly => 3_000,
         Mutant::SyncRecordIgnored => 3_000,
         Mutant::SyncVotesTooFew => return Ground::History(histories::LONE_VOTER),
+        Mutant::SyncVotesOfAll => return Ground::History(histories::ONE_OF_THREE),
         Mutant::OfferForgotten => return Ground::History(histories::LATE_OFFER),
         Mutant::PromotionForgotten => return Ground::History(histories::UNRECORDED),
     };

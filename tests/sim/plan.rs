@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgbaton::config::DivergedData;
 use serde_json::Value;
 
-use crate::faults::{Fault, draw};
+use crate::faults::{Fault, Target, draw};
 use crate::rng::Rng;
 use crate::world::NAMES;
 
@@ -46,6 +46,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// Whether somebody has to serve again before anything is mended.
     pub serves_meanwhile: bool,
+    /// Who stays away when all else is mended, until somebody serves without them.
+    pub stay_away: Vec<Target>,
 }
 
 impl Plan {
@@ -81,6 +83,7 @@ impl Plan {
             faulty_for,
             faults: draw(rng, ttl, faulty_for, failsafe),
             serves_meanwhile: false,
+            stay_away: Vec::new(),
         }
     }
 }

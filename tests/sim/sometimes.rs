@@ -73,11 +73,13 @@ pub enum Sometimes {
     SyncSetChanged,
     /// A server was restarted because somebody asked for it.
     RestartedOnRequest,
+    /// Some nodes stayed away, and the others were enough.
+    ServedWithSomeAway,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Sometimes; 34] = [
+    pub const ALL: [Sometimes; 35] = [
         Sometimes::FailedOver,
         Sometimes::HandedOver,
         Sometimes::LateReply,
@@ -112,6 +114,7 @@ impl Sometimes {
         Sometimes::SyncCommitInLaterTerm,
         Sometimes::SyncSetChanged,
         Sometimes::RestartedOnRequest,
+        Sometimes::ServedWithSomeAway,
     ];
 }
 

@@ -82,7 +82,8 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
     Underway { what: fault.what, node, ends_at: world.now() + lasts }
 }
 
-fn kill(world: &World, node: usize) {
+/// A node dies, and is not started again by itself.
+pub fn kill(world: &World, node: usize) {
     let host = &world.hosts[node];
     host::kill(world, node);
     host.gate.open();
@@ -109,7 +110,8 @@ fn stop(world: &World, node: usize, who: Stopped) {
     }
 }
 
-fn choose(world: &World, target: Target) -> usize {
+/// Whom it hits now; `Same` is anybody here.
+pub fn choose(world: &World, target: Target) -> usize {
     let truth = world.truth.borrow();
     let leader = world.hosts.iter().position(|host| truth.is_holder(host.incarnation()));
     let any = world.rng.below(world.hosts.len() as u64) as usize;

@@ -22,11 +22,11 @@ struct History {
 }
 
 /// How often each is lived.
-const LIVES: u64 = 25;
+const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 17] = [
+const ALL: [History; 21] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -64,9 +64,16 @@ const ALL: [History; 17] = [
     History { name: "what_only_a_voter_has_that_may_not_lead_is_fetched", plan: seeds::full_disk },
     // The rewind that at last reached its source failed, and then paused as long as if it had all the time.
     History { name: "another_trouble_begins_with_a_short_pause", plan: seeds::late_trouble },
+    // Its agent's next one had it stream from a leader of an earlier term than it had promised.
+    History { name: "a_standby_that_is_started_keeps_its_promise", plan: seeds::kept_promise },
+    // The record it had written itself had not come back to it, and it promoted by the one before.
+    History { name: "a_leader_goes_by_the_record_it_wrote_itself", plan: seeds::unseen_record },
+    // An earlier presence arrived over the one with its promise: the leader never learned of that.
+    History { name: "a_late_presence_does_not_hide_a_promise", plan: seeds::hidden_promise },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
+    History { name: ONE_OF_THREE, plan: one_of_three },
 ];
 
 /// A timeline that was left goes further than the one that was taken.
@@ -77,6 +84,9 @@ pub const LATE_OFFER: &str = "an_offer_that_was_not_answered_does_not_arrive_any
 pub const UNRECORDED: &str = "a_promotion_that_was_not_recorded_stays_in_the_history";
 /// The only voter that is left has not received what the other one has confirmed.
 pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
+
+/// Leader and one synchronous standby are gone, and the other one has all that was acknowledged.
+pub const ONE_OF_THREE: &str = "one_of_two_that_all_commits_waited_for_is_enough";
 
 /// Lives those whose name holds `name`; when the story is told, up to the first life that breaks a
 /// rule.
@@ -113,6 +123,7 @@ fn plan(faults: Vec<Fault>) -> Plan {
         faulty_for: Duration::from_secs(8),
         faults,
         serves_meanwhile: false,
+        stay_away: Vec::new(),
     }
 }
 
@@ -213,6 +224,12 @@ fn lone_voter() -> Plan {
     ];
     let sync = SyncPlan { mode: "quorum".into(), strict: false, count: 1 };
     Plan { sync, ..plan(faults) }
+}
+
+fn one_of_three() -> Plan {
+    let sync = SyncPlan { mode: true.into(), strict: false, count: 2 };
+    let stay_away = vec![Target::Leader, Target::Other];
+    Plan { lag_bytes_max: 1 << 20, sync, stay_away, ..plan(Vec::new()) }
 }
 
 /// A question of the first leader's arrives when it has given its lease up and takes it again.

@@ -94,3 +94,62 @@ pub fn late_trouble() -> Plan {
         ..plan(faults)
     }
 }
+
+/// As in seed 235337: who was offered the lead takes it late, when the others have promised another term,
+/// and one of these starts anew.
+pub fn kept_promise() -> Plan {
+    let faults = vec![
+        fault(What::SlowStore, Target::Any, 1112, 1002),
+        fault(What::Switchover, Target::Leader, 1424, 399),
+        fault(What::KillNode, Target::Other, 1865, 195),
+        fault(What::CrashPostmaster, Target::Leader, 2000, 159),
+    ];
+    Plan {
+        ttl: Duration::from_secs(3),
+        shortest_lease: Duration::from_secs(1),
+        lag_bytes_max: 20_000,
+        primary_start_timeout_seconds: 60,
+        sync: sync(json!("quorum"), false, 1),
+        faulty_for: Duration::from_secs(20),
+        ..plan(faults)
+    }
+}
+
+/// Seed 286634; 314403 is much the same.
+pub fn unseen_record() -> Plan {
+    let faults = vec![
+        fault(What::FillDisk, Target::Leader, 208, 28),
+        fault(What::HangWatches, Target::Leader, 225, 124),
+        fault(What::CutStore, Target::Leader, 258, 44),
+        fault(What::SlowReplay, Target::Leader, 281, 24),
+        fault(What::SlowStore, Target::Leader, 388, 145),
+    ];
+    Plan {
+        ttl: Duration::from_secs(1),
+        shortest_lease: Duration::from_secs(1),
+        lag_bytes_max: 20_000,
+        stall_timeout_seconds: 2,
+        remove_after_failed_rewind: true,
+        sync: sync(json!("quorum"), false, 2),
+        ..plan(faults)
+    }
+}
+
+/// Seed 386657.
+pub fn hidden_promise() -> Plan {
+    let faults = vec![
+        fault(What::SlowStore, Target::Leader, 142, 672),
+        fault(What::FreezeNode, Target::Same, 294, 426),
+        fault(What::StaleLeader, Target::Leader, 728, 630),
+    ];
+    Plan {
+        shortest_lease: Duration::from_secs(1),
+        lag_bytes_max: 20_000,
+        primary_start_timeout_seconds: 0,
+        diverged_data: DivergedData::Remove,
+        failsafe: true,
+        tags: vec![None, None, Some(("failover_priority", json!(5)))],
+        faulty_for: Duration::from_secs(14),
+        ..plan(faults)
+    }
+}

@@ -7,7 +7,7 @@ mod failsafe_promise_kept;
 mod fence_before_takeover;
 pub mod gray_failures;
 mod lease_before_promotion;
-mod never_leaderless;
+pub mod never_leaderless;
 mod no_acknowledged_commit_lost;
 mod no_process_after_deadline;
 mod nothing_destroyed_silently;
