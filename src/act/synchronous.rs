@@ -72,10 +72,9 @@ async fn write<P: Ports>(context: &Context<P>, op: Op, over: Revision) -> Result
     txn.compares.push(Compare::ModRevision(keys::SYNC.to_owned(), over));
     context.note(Note::SyncWrite(over));
     let result = context.store.commit(txn, context.settings().times.one_try).await;
-    if result.as_ref().map_or_else(|error| !error.is_ambiguous(), |_| true) {
-        context.note(Note::SyncWritten);
-    }
+    // A failure settles nothing: an earlier try over the same revision may still arrive.
     let reply = result?;
+    context.note(Note::SyncWritten);
     // A refused one as well: what refused it, perhaps an earlier one that was not answered, is to be known
     // before anything is built on the record.
     context.note(Note::Wrote(reply.revision));

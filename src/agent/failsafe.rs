@@ -45,7 +45,8 @@ impl<P: Ports> Agent<P> {
             if let Ok(acceptance) = verdict {
                 // A vote that stood from before is worth nothing any more.
                 self.inlets.context.kept.standing_vote.replace(None);
-                self.memory.accepted = Some(acceptance);
+                let before = self.memory.accepted.take();
+                self.memory.accepted = Some(acceptance.or_longer(before));
                 view.memory.accepted = self.memory.accepted.clone();
             }
             // Whoever asked may have given up; the acceptance stands all the same.

@@ -104,8 +104,8 @@ pub fn copy_or_wait(view: &View) -> Decision {
     if cluster.system_id().is_none() {
         return Decision::wait(Reason::plain("wait: another node is bootstrapping the cluster"));
     }
-    if let Some(detail) = voting::promised_a_later_term(view) {
-        let reason = Reason::with("wait: this node has promised a later term", detail);
+    if let Some(why) = voting::why_no_log(view) {
+        let reason = Reason::with("wait: this node has promised a later term", why);
         return Decision::wait(reason);
     }
     let Some(leader) = upstream::of_leader(view) else {

@@ -24,6 +24,18 @@ pub struct Acceptance {
     pub until: Monotonic,
 }
 
+impl Acceptance {
+    /// The same, for as long as an earlier one of the same lease binds: its `ttl` may have been longer.
+    pub fn or_longer(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if before.name == self.name && before.lease == self.lease => {
+                Self { until: self.until.max(before.until), ..self }
+            }
+            Some(_) | None => self,
+        }
+    }
+}
+
 /// Whether this node carries the one who asks, and for how long.
 ///
 /// # Errors

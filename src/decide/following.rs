@@ -27,8 +27,8 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         let reason = Reason::with("wait: the lead was offered", baton.holder.as_str());
         return Decision::wait(reason);
     }
-    if let Some(detail) = voting::promised_a_later_term(view) {
-        let reason = Reason::with("wait: this node has promised a later term", detail);
+    if let Some(why) = voting::why_no_log(view) {
+        let reason = Reason::with("wait: this node has promised a later term", why);
         if facts.upstream.is_some() {
             // Its agent was killed when it had promised and not yet cut the log off.
             return Decision::act(reason, JobKind::Other, vec![Effect::Follow(None)]);

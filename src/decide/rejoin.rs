@@ -18,21 +18,15 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
     if cluster.baton.as_ref().is_some_and(|baton| baton.value.holder == view.me.name) {
         // It has to run out; whoever is up as a standby by then stands, and this log goes furthest.
         let label = "start as a standby: the lease of this node's earlier agent runs out";
-        return start_without_upstream(view, Reason::plain(label));
+        return start_without_upstream(view, label);
+    }
+    if let Some(why) = voting::why_no_log(view) {
+        return Decision::wait(Reason::with("stay down: this node has promised a later term", why));
     }
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
     };
     let on_its_way = control.state.was_standby() && !known_to_be_diverged(view, control);
-    if let Some(detail) = voting::promised_a_later_term(view) {
-        // Its log is what it told when it voted, until the leader has raised its term.
-        if on_its_way {
-            let label = "start as a standby: this node has promised a later term";
-            return start_without_upstream(view, Reason::with(label, detail));
-        }
-        let reason = Reason::with("stay down: this node has promised a later term", detail);
-        return Decision::wait(reason);
-    }
     if on_its_way
         && let Some(decision) =
             ladder::copy_anew(view, &leader).or_else(|| ladder::past_damage(view, control, &leader))
@@ -105,6 +99,9 @@ pub fn repeat_rewind(view: &View) -> Decision {
     if let Some(decision) = rest(view) {
         return decision;
     }
+    if let Some(why) = voting::why_no_log(view) {
+        return Decision::wait(Reason::with("stay down: this node has promised a later term", why));
+    }
     let Some(leader) = upstream::of_leader(view) else {
         return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
     };
@@ -124,14 +121,13 @@ pub fn come_up_as_standby(view: &View, vacancy: Vacancy, control: &Control) -> D
         let reason = Reason::plain("stay down: another node is bootstrapping the cluster");
         return Decision::wait(reason);
     }
-    let label = "start as a standby: nobody leads, this node may stand";
-    start_without_upstream(view, Reason::plain(label))
+    start_without_upstream(view, "start as a standby: nobody leads, this node may stand")
 }
 
-fn start_without_upstream(view: &View, reason: Reason) -> Decision {
+fn start_without_upstream(view: &View, label: &'static str) -> Decision {
     let within = view.settings.start_within;
     let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Standby(None), within }];
-    Decision::act(reason, JobKind::Start, effects)
+    Decision::act(Reason::plain(label), JobKind::Start, effects)
 }
 
 /// The pause after a try that failed.

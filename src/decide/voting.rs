@@ -39,9 +39,9 @@ pub fn answer(view: &View) -> Option<Decision> {
     })
 }
 
-/// Both terms, for people, where this node has promised a later one than the leader's: it takes none of
-/// its log until the leader has learned of that and raised its own.
-pub fn promised_a_later_term(view: &View) -> Option<String> {
+/// Why this node takes none of the leader's log: it has promised a later term, and the leader has not yet
+/// learned of that and raised its own.
+pub fn why_no_log(view: &View) -> Option<String> {
     let baton = &view.cluster.as_ref()?.baton.as_ref()?.value;
     let promised = view.journal.promised;
     (promised > baton.term)

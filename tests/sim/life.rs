@@ -132,21 +132,22 @@ impl Life {
             faults::kill(&world, *node);
             world.note(*node, "it stays away", [0, 0]);
         }
-        let enough = || never_leaderless::are_enough_left(&world, &away);
         let began = world.now();
-        let end = began + self.patience();
         // What was on its way to the store has arrived by then.
         let known_at = began + world.plan.ttl * 4;
-        let is_over = || {
-            let serves = never_leaderless::serves_since(&world, began);
-            let now = world.now();
-            serves || now >= end || now >= known_at && !enough()
-        };
-        while !self.is_broken() && !is_over() {
+        while !self.is_broken() && world.now() < known_at {
             self.step().await;
         }
-        if enough() {
-            world.sometimes(Sometimes::ServedWithSomeAway);
+        let enough = never_leaderless::are_enough_left(&world, &away);
+        let end = began + self.patience();
+        while enough && !self.is_broken() && world.now() < end {
+            if never_leaderless::check(&world).is_ok() {
+                world.sometimes(Sometimes::ServedWithSomeAway);
+                break;
+            }
+            self.step().await;
+        }
+        if enough {
             invariants::serves_meanwhile(&world);
         }
         for node in away {

@@ -1,6 +1,7 @@
 //! What is really so, as no agent can know it: who holds the baton, since which send, and who opened
 //! which server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgbaton::cluster::{Baton, BatonState, SyncState};
@@ -52,6 +53,8 @@ pub struct Truth {
     pub told: Vec<Term>,
     /// Whom each node has accepted last while the store was away.
     pub accepted: Vec<Option<Accepted>>,
+    /// When the last renewal was sent that each holder knows of.
+    pub renewed: BTreeMap<Incarnation, Duration>,
     /// Whether the cluster has been founded: before, data may be undone and nobody is told of it.
     pub founded: bool,
     /// How the present leadership began.
@@ -84,6 +87,7 @@ impl Truth {
             terms: vec![Term::ZERO; nodes],
             founded: false,
             accepted: vec![None; nodes],
+            renewed: BTreeMap::new(),
             told: vec![Term::ZERO; nodes],
             began: Began::ByRace(None),
             openings: Vec::new(),
@@ -104,6 +108,9 @@ impl Truth {
 
     /// A node has accepted a leader. Answers may be told out of order.
     pub fn accepts(&mut self, node: usize, new: Accepted) {
+        if self.renewed.get(&new.incarnation).is_some_and(|renewed_at| new.sent_at < *renewed_at) {
+            return;
+        }
         let before = self.accepted[node].filter(|before| before.incarnation == new.incarnation);
         if before.is_none_or(|before| before.sent_at <= new.sent_at) {
             self.accepted[node] = Some(new);
@@ -112,6 +119,7 @@ impl Truth {
 
     /// A holder knows that the store has renewed its lease: nothing rests on what was accepted before.
     pub fn renewed(&mut self, incarnation: Incarnation, sent_at: Duration) {
+        self.renewed.insert(incarnation, sent_at);
         for accepted in &mut self.accepted {
             accepted.take_if(|one| one.incarnation == incarnation && one.sent_at < sent_at);
         }

@@ -19,7 +19,7 @@ pub(super) struct Held {
     pub(super) sent: Sent,
     /// The deadline by the store.
     pub(super) renewed: LeaseDeadline,
-    /// What the members, asked after that, have answered.
+    /// What the members have answered that were asked after `sent`.
     pub(super) carried: Option<Carried>,
     /// The revision it began with.
     pub(super) since: Revision,
@@ -44,10 +44,14 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// The members carry the lease. Too late is too late, as for an answer of the store's.
     pub(super) fn carry(&mut self, round: Carried) {
         let Some(mut held) = self.held.clone() else { return };
-        let is_longer = held.carried.is_none_or(|before| before.until < round.until);
-        let is_new = is_longer && round.asked_at > held.sent.at;
+        let is_later = held.carried.is_none_or(|before| before.asked_at < round.asked_at);
+        let is_new = is_later && round.asked_at > held.sent.at;
         if held.baton.term == round.term && is_new && !held.deadline().has_passed(self.now()) {
-            held.carried = Some(round);
+            let until = self
+                .open
+                .earliest_after(round.asked_at)
+                .map_or(round.until, |try_ends| round.until.min(try_ends));
+            held.carried = Some(Carried { until, ..round });
             self.hold(held);
         }
     }

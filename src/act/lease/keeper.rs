@@ -9,6 +9,7 @@ use super::held::Held;
 use super::orders::{LeaseError, Order, What};
 use super::parts::KeeperParts;
 use super::tries::{Sent, Tries};
+use crate::act::failsafe::Carried;
 use crate::cluster::{Baton, BatonState, Versioned};
 use crate::dcs::{Store, Txn, txns};
 use crate::decide::{HeldLease, LeaseSight};
@@ -284,12 +285,13 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
     }
 
-    /// Moves the deadline by the store closer, never away.
+    /// Moves the deadline closer, never away.
     pub(super) fn shorten(&mut self, to: LeaseDeadline) {
         if let Some(mut held) = self.held.clone()
-            && to < held.renewed
+            && to < held.deadline()
         {
-            held.renewed = to;
+            held.renewed = held.renewed.min(to);
+            held.carried = held.carried.map(|one| Carried { until: one.until.min(to), ..one });
             self.hold(held);
         }
     }

@@ -44,6 +44,13 @@ impl Tries {
         found
     }
 
+    /// The earliest deadline of those sent after that: with a shorter `ttl` it can be earlier than one
+    /// that counts from before.
+    pub fn earliest_after(&self, moment: Monotonic) -> Option<LeaseDeadline> {
+        let later = self.0.iter().filter(|(_, sent)| sent.at > moment);
+        later.map(|(_, sent)| sent.deadline()).min()
+    }
+
     /// None is open any more.
     pub fn clear(&mut self) {
         self.0.clear();

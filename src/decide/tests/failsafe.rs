@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cluster::{FailsafeAsk, NotAccepted};
-use crate::values::Incarnation;
+use crate::values::{Incarnation, Monotonic};
 
 /// `a`'s question under the lease that the fixtures' baton shows.
 fn ask(term: u64) -> FailsafeAsk {
@@ -180,4 +180,16 @@ fn the_leader_keeps_the_list_as_the_members_are() {
     assert_eq!(list_of(&off), Some((None, Revision(30))), "a left mode leaves no list");
     let nowhere = view("a").primary(1, 100).leading(after(4_000)).failsafe_mode();
     assert_eq!(list_of(&nowhere), None, "the leader has not said where it is");
+}
+
+#[test]
+fn a_shorter_ttl_does_not_shorten_what_was_accepted_under_a_longer_one() {
+    let accepted = |name: &str, term, until| Acceptance {
+        name: name.into(),
+        lease: Some((Term(term), Incarnation(7))),
+        until: Monotonic::from_boot(Duration::from_secs(until)),
+    };
+    let before = Some(accepted("a", 3, 40));
+    assert_eq!(accepted("a", 3, 15).or_longer(before.clone()), accepted("a", 3, 40));
+    assert_eq!(accepted("a", 4, 15).or_longer(before), accepted("a", 4, 15));
 }

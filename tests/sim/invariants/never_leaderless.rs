@@ -19,11 +19,6 @@ const RECENT: Duration = Duration::from_millis(500);
 /// No standby of a world lags by more.
 const NEVER_TOO_FAR: u64 = 1 << 20;
 
-/// Whether anything was acknowledged that was written when some had gone at `gone_at`.
-pub fn serves_since(world: &World, gone_at: Duration) -> bool {
-    world.now() > gone_at + RECENT && check(world).is_ok()
-}
-
 /// Looked at when the faults have lasted long enough.
 pub fn check(world: &World) -> Check {
     let last = world.truth.borrow().last.map(|(at, _)| at);
@@ -37,7 +32,7 @@ pub fn check(world: &World) -> Check {
 pub fn draw_who_stays_away(rng: &Rng, plan: &Plan) -> Vec<Target> {
     let stays_down = plan.diverged_data == DivergedData::StayDown && !plan.remove_diverged;
     let may_be = plan.nodes > 2 && plan.lag_bytes_max >= NEVER_TOO_FAR && !stays_down;
-    if !may_be || !rng.chance(400) {
+    if !may_be || !rng.chance(250) {
         return Vec::new();
     }
     // With failsafe mode on, one of three cannot know whether the others carry the leader.
@@ -53,15 +48,18 @@ pub fn are_enough_left(world: &World, away: &BTreeSet<usize>) -> bool {
     let Some(acknowledged) = truth.acknowledged else { return false };
     let wal = world.wal.borrow();
     let left = || world.hosts.iter().enumerate().filter(|(node, _)| !away.contains(node));
+    let fits = |host: &Host| {
+        let pg = host.pg.borrow();
+        let at = pg.data().map(|data| data.at);
+        at.is_some_and(|at| wal.holds(at, acknowledged) || wal.may_stream(at, acknowledged))
+    };
     let may_lead = left().any(|(node, host)| {
-        let allowed = !matches!(world.plan.tags[node], Some(("nofailover", _)));
-        let fits = |at| wal.holds(at, acknowledged) || wal.may_stream(at, acknowledged);
-        allowed && host.pg.borrow().data().is_some_and(|data| fits(data.at))
+        fits(host) && !matches!(world.plan.tags[node], Some(("nofailover", _)))
     });
     let heard = truth.sync.as_ref().is_none_or(|record| {
         let leads = left().any(|(_, host)| record.leader.as_ref() == Some(&host.name));
-        let voters = left().filter(|(_, host)| record.standbys.contains(&host.name)).count();
-        leads || voters > record.quorum as usize
+        let votes = |host: &Host| record.standbys.contains(&host.name) && fits(host);
+        leads || left().filter(|(_, host)| votes(host)).count() > record.quorum as usize
     });
     may_lead && heard && !left().any(|(_, host)| waits_for_others(host, left().count()))
 }
