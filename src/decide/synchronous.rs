@@ -222,7 +222,8 @@ pub fn before_promotion(view: &View) -> Vec<Effect> {
         names => names,
     };
     match record(view) {
-        None if !managed => Vec::new(),
+        // An earlier lease of this node may have left some, under a record that is gone.
+        None if !managed => vec![Effect::Sync(SyncChange::LeaveNames)],
         None => vec![
             write_down(view, &Voters::leader_only(), Vec::new()),
             set(closed_if_strict(SyncNames::Nobody)),

@@ -242,3 +242,10 @@ fn a_restarted_leader_waits_for_the_record_it_wrote_itself() {
     view.memory.wrote = Revision(view.cluster().revision.0 + 1);
     assert_eq!(check(&view, "promote: wait for what was just written"), []);
 }
+
+#[test]
+fn without_synchronous_mode_a_new_leader_waits_for_nobody_it_once_named() {
+    let view = view("a").standby(1, 100).leading(after(4_000));
+    let effects = check(&view, "promote: the lease is held");
+    assert_eq!(effects[0], Effect::Sync(SyncChange::LeaveNames));
+}

@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 21] = [
+const ALL: [History; 22] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -70,6 +70,8 @@ const ALL: [History; 21] = [
     History { name: "a_leader_goes_by_the_record_it_wrote_itself", plan: seeds::unseen_record },
     // An earlier presence arrived over the one with its promise: the leader never learned of that.
     History { name: "a_late_presence_does_not_hide_a_promise", plan: seeds::hidden_promise },
+    // Names from a lease before stayed in force when it led again without synchronous mode.
+    History { name: "who_leads_again_waits_for_nobody_it_once_named", plan: seeds::left_names },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },

@@ -153,3 +153,24 @@ pub fn hidden_promise() -> Plan {
         ..plan(faults)
     }
 }
+
+/// Seed 280566.
+pub fn left_names() -> Plan {
+    let faults = vec![
+        fault(What::Switchover, Target::Leader, 165, 57),
+        fault(What::SlowStore, Target::Leader, 174, 216),
+        fault(What::KillNode, Target::Other, 177, 93),
+        fault(What::ChangeSync, Target::Any, 480, 48),
+        fault(What::Failover, Target::Leader, 1240, 162),
+    ];
+    Plan {
+        ttl: Duration::from_secs(3),
+        lag_bytes_max: 1 << 20,
+        primary_start_timeout_seconds: 60,
+        remove_after_failed_rewind: true,
+        sync: sync(json!(true), false, 1),
+        faulty_for: Duration::from_secs(20),
+        stay_away: vec![Target::Other],
+        ..plan(faults)
+    }
+}
