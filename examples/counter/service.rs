@@ -75,7 +75,7 @@ impl Counter {
         })
     }
 
-    async fn increment(&self, key: &str) -> Result<Value, Error> {
+    async fn make_tables(&self) -> Result<(), Error> {
         let tables = || async {
             let made = |client: Client| async {
                 client.batch_execute(TABLES).await?;
@@ -84,6 +84,11 @@ impl Counter {
             self.write.with(made).await
         };
         self.has_tables.get_or_try_init(tables).await?;
+        Ok(())
+    }
+
+    async fn increment(&self, key: &str) -> Result<Value, Error> {
+        self.make_tables().await?;
         let increment = |client: Client| async {
             let row = client.query_one(INCREMENT, &[&self.name, &key]).await?;
             Ok((client, shown(&row)))
@@ -134,8 +139,11 @@ async fn read(State(counter): State<Arc<Counter>>) -> Response {
     patiently(&counter, || async {
         match counter.value(&counter.read).await {
             Ok(value) => Ok(value),
-            // No standby answers: the primary knows it, too.
-            Err(_) => counter.value(&counter.write).await,
+            // No standby answers, or nobody has counted yet: the primary knows it, too.
+            Err(_) => {
+                counter.make_tables().await?;
+                counter.value(&counter.write).await
+            }
         }
     })
     .await
