@@ -20,11 +20,9 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         let label = "start as a standby: the lease of this node's earlier agent runs out";
         return start_without_upstream(view, label);
     }
-    if let Some(why) = voting::why_no_log(view) {
-        return Decision::wait(Reason::with("stay down: this node has promised a later term", why));
-    }
-    let Some(leader) = upstream::of_leader(view) else {
-        return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
+    let leader = match source(view) {
+        Ok(leader) => leader,
+        Err(reason) => return Decision::wait(reason),
     };
     let on_its_way = control.state.was_standby() && !known_to_be_diverged(view, control);
     if on_its_way
@@ -51,6 +49,15 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         None => start(view, leader, "start the former primary as a standby"),
         Some(why) => ladder::climb(view, &Fallen { why: &why, control: Some(control) }, leader),
     }
+}
+
+/// The leader, to get log or data from; why not, while it must not or cannot be.
+fn source(view: &View) -> Result<Upstream, Reason> {
+    if let Some(why) = voting::why_no_log(view) {
+        return Err(Reason::with("stay down: this node has promised a later term", why));
+    }
+    upstream::of_leader(view)
+        .ok_or_else(|| Reason::plain("stay down: the leader has not said where it is"))
 }
 
 /// A stopped standby whose files show that it went another way. A timeline that the record does not have
@@ -99,11 +106,9 @@ pub fn repeat_rewind(view: &View) -> Decision {
     if let Some(decision) = rest(view) {
         return decision;
     }
-    if let Some(why) = voting::why_no_log(view) {
-        return Decision::wait(Reason::with("stay down: this node has promised a later term", why));
-    }
-    let Some(leader) = upstream::of_leader(view) else {
-        return Decision::wait(Reason::plain("stay down: the leader has not said where it is"));
+    let leader = match source(view) {
+        Ok(leader) => leader,
+        Err(reason) => return Decision::wait(reason),
     };
     ladder::climb(view, &Fallen { why: "its rewind broke off", control: None }, leader)
 }

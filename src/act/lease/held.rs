@@ -32,6 +32,14 @@ impl Held {
         self.carried.map_or(self.renewed, |carried| carried.until.max(self.renewed))
     }
 
+    /// No deadline of it is later than this.
+    pub(super) fn shorten(&mut self, to: LeaseDeadline) {
+        self.renewed = self.renewed.min(to);
+        if let Some(carried) = &mut self.carried {
+            carried.until = carried.until.min(to);
+        }
+    }
+
     /// The store has renewed it. Nothing rests any more on what members were asked before: by then the
     /// `ttl` may be shorter, and a member that was started again be bound for less long.
     pub(super) fn renewed_by(self, baton: Baton, revision: Revision, sent: Sent) -> Self {
@@ -47,11 +55,10 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let is_later = held.carried.is_none_or(|before| before.asked_at < round.asked_at);
         let is_new = is_later && round.asked_at > held.sent.at;
         if held.baton.term == round.term && is_new && !held.deadline().has_passed(self.now()) {
-            let until = self
-                .open
-                .earliest_after(round.asked_at)
-                .map_or(round.until, |try_ends| round.until.min(try_ends));
-            held.carried = Some(Carried { until, ..round });
+            held.carried = Some(round);
+            if let Some(earlier) = self.open.earliest_after(round.asked_at) {
+                held.shorten(earlier);
+            }
             self.hold(held);
         }
     }

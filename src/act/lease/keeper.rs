@@ -9,7 +9,6 @@ use super::held::Held;
 use super::orders::{LeaseError, Order, What};
 use super::parts::KeeperParts;
 use super::tries::{Sent, Tries};
-use crate::act::failsafe::Carried;
 use crate::cluster::{Baton, BatonState, Versioned};
 use crate::dcs::{Store, Txn, txns};
 use crate::decide::{HeldLease, LeaseSight};
@@ -290,8 +289,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         if let Some(mut held) = self.held.clone()
             && to < held.deadline()
         {
-            held.renewed = held.renewed.min(to);
-            held.carried = held.carried.map(|one| Carried { until: one.until.min(to), ..one });
+            held.shorten(to);
             self.hold(held);
         }
     }
