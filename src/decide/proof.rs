@@ -1,5 +1,7 @@
 //! In synchronous mode: which of the voters are proven to have every acknowledged commit.
 
+use std::cmp::Reverse;
+
 use crate::cluster::{Ballot, Lineage, MemberState, Standing, SyncState, Vote, Voters};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName};
@@ -73,6 +75,11 @@ pub fn proven<'a>(
             Ok(_) => proven.push(vote),
         }
     }
+    // Of those that are as far and as much preferred, who was waited for: that is whom people expect.
+    let was_waited_for = |vote: &Vote| state.standbys.contains(&vote.name);
+    proven.sort_by_key(|vote| {
+        (Reverse((place_of(&lineage, vote), vote.priority)), !was_waited_for(vote))
+    });
     Standings { fit: proven, unfit, lineage }
 }
 

@@ -249,3 +249,19 @@ fn without_synchronous_mode_a_new_leader_waits_for_nobody_it_once_named() {
     let effects = check(&view, "promote: the lease is held");
     assert_eq!(effects[0], Effect::Sync(SyncChange::LeaveNames));
 }
+
+#[test]
+fn of_two_that_are_as_far_the_synchronous_standby_takes_over() {
+    let race = |votes| {
+        view("c")
+            .standby(1, 100)
+            .baton(BatonState::Held, "a")
+            .seat(Seat::Vacant(Vacancy::Silent))
+            .ballot(votes)
+            .recorded("a", "c", 1)
+    };
+    let expected = "take the lead: won the race: term 4, votes of b, c";
+    check(&race(&[("b", 1, 100), ("c", 1, 100)]), expected);
+    let further = race(&[("b", 1, 110), ("c", 1, 100)]);
+    check(&further, "leave it to the better candidate: b");
+}
