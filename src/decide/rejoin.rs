@@ -18,7 +18,7 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
     if cluster.baton.as_ref().is_some_and(|baton| baton.value.holder == view.me.name) {
         // It has to run out; whoever is up as a standby by then stands, and this log goes furthest.
         let label = "start as a standby: the lease of this node's earlier agent runs out";
-        return start_without_upstream(view, label);
+        return start_without_upstream(view, Reason::plain(label));
     }
     let leader = match source(view) {
         Ok(leader) => leader,
@@ -126,13 +126,15 @@ pub fn come_up_as_standby(view: &View, vacancy: Vacancy, control: &Control) -> D
         let reason = Reason::plain("stay down: another node is bootstrapping the cluster");
         return Decision::wait(reason);
     }
-    start_without_upstream(view, "start as a standby: nobody leads, this node may stand")
+    let label = "start as a standby: nobody leads, this node may stand";
+    start_without_upstream(view, Reason::plain(label))
 }
 
-fn start_without_upstream(view: &View, label: &'static str) -> Decision {
+/// As a standby that follows nobody.
+pub fn start_without_upstream(view: &View, reason: Reason) -> Decision {
     let within = view.settings.start_within;
     let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Standby(None), within }];
-    Decision::act(Reason::plain(label), JobKind::Start, effects)
+    Decision::act(reason, JobKind::Start, effects)
 }
 
 /// The pause after a try that failed.

@@ -2,13 +2,15 @@
 //! is not built on, and nothing of the cluster's is written there, until a person says so. One node may
 //! help itself: the running primary of a cluster that an empty store has lost.
 
-use crate::cluster::{BatonState, Refusal};
+use crate::cluster::{BatonState, Refusal, State};
 use crate::values::Term;
 
 use super::decision::{Decision, Effect, Reason};
+use super::rejoin;
 use super::view::{JobKind, Seat, View};
 
-/// Waits for a person while the store shows less than this node has seen.
+/// Waits for a person while the store shows less than this node has seen. A server that is down comes up as a
+/// standby that follows nobody: it may have the longest log, which the person should see and the next race count.
 pub fn hold_still(view: &View) -> Option<Decision> {
     let (shown, seen) = behind(view)?;
     let shown = if shown == Term::ZERO { "no term".to_owned() } else { format!("term {shown}") };
@@ -21,6 +23,14 @@ pub fn hold_still(view: &View) -> Option<Decision> {
         let reason = Reason::with("refuse to promise: the store is older than this node", what);
         let effects = vec![Effect::RefusePromise(refusal)];
         return Some(Decision::act(reason, JobKind::Vote, effects));
+    }
+    let is_whole = view.job.is_none() && view.journal.unfinished.is_none();
+    if is_whole && matches!(&*view.server, State::Down(_)) {
+        if let Some(pause) = rejoin::rest(view) {
+            return Some(pause);
+        }
+        let label = "start as a standby: the store is older than this node";
+        return Some(rejoin::start_without_upstream(view, Reason::with(label, what)));
     }
     Some(Decision::wait(Reason::with("hold still: the store is older than this node", what)))
 }

@@ -89,6 +89,13 @@ fn nothing_is_built_on_an_older_store_until_a_person_says_so() {
         node.wait_for_log("the store is older than this node", START_BOUND);
     }
     assert_eq!(cluster.leader(), None, "somebody leads by a store that forgot");
+    // The former primary had the time of a lease for its stop; what it could not send any more, it shows.
+    wait_until("every server is up, where a person sees how far it is", BOUND, || {
+        cluster.nodes.iter().all(|node| {
+            let shown = node.get("/patroni").map(|answer| answer.json());
+            shown.is_some_and(|shown| shown["state"] == "running")
+        })
+    });
 
     let wrong = cluster.nodes[0].ctl(&["recover", "--accept-term", "99", "--force"]);
     assert!(!wrong.status.success(), "{}", String::from_utf8_lossy(&wrong.stdout));

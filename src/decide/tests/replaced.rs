@@ -8,16 +8,28 @@ fn nothing_is_built_on_a_store_that_shows_less_than_was_seen() {
     let expected = "hold still: the store is older than this node: it shows term 3, this node has seen \
                     5; restore the right state, or accept what would be lost with `pgbaton ctl recover \
                     --accept-term 5`";
+    let unfinished = older(view("b").down(ControlState::InRecovery, 1, 90));
     for view in [
         older(view("b").standby(1, 100)),
-        older(view("b").down(ControlState::InRecovery, 1, 90)),
         older(view("b").empty()),
+        unfinished.unfinished(Unfinished::Rewind),
     ] {
         assert_eq!(check(&view, expected), []);
     }
     let asked = older(view("b").standby(1, 100)).promise_asked(4);
     let refusal = Refusal::NotAVoter("the store is older than this node".to_owned());
     assert_eq!(decide(&asked).effects, [Effect::RefusePromise(refusal)]);
+}
+
+#[test]
+fn a_server_that_is_down_comes_up_where_a_person_can_see_how_far_its_log_goes() {
+    let down = view("b").down(ControlState::InProduction, 1, 90).seen(5);
+    let decision = decide(&down.seat(Seat::Vacant(Vacancy::Silent)));
+    assert_eq!(decision.reason.label, "start as a standby: the store is older than this node");
+    assert!(decision.reason.detail.contains("pgbaton ctl recover"), "{}", decision.reason.detail);
+    let within = Duration::from_secs(60);
+    let start = Effect::Start { start_as: StartAs::Standby(None), within };
+    assert_eq!(decision.effects, [Effect::Kill, start]);
 }
 
 #[test]
