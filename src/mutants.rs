@@ -70,11 +70,13 @@ pub enum Mutant {
     OfferForgotten,
     /// A promotion that was done and not recorded is forgotten by the next one.
     PromotionForgotten,
+    /// A loss that a person accepted is accepted in later vacancies, too.
+    LossAcceptedForGood,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 33] = [
+    pub const ALL: [Mutant; 34] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -108,6 +110,7 @@ impl Mutant {
         Mutant::SyncVotesOfAll,
         Mutant::OfferForgotten,
         Mutant::PromotionForgotten,
+        Mutant::LossAcceptedForGood,
     ];
 }
 

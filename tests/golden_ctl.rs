@@ -107,6 +107,7 @@ fn a_paused_cluster_with_a_scheduled_switchover() {
         leader: Some("pg-a".into()),
         candidate: Some("pg-b".into()),
         scheduled_at: Some("2031-03-02T03:00:00+00:00".to_owned()),
+        accepts_loss: false,
     }));
     check("list.txt", &pretty(&cluster));
 }

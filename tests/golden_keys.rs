@@ -180,6 +180,7 @@ fn failover_is_a_request_or_an_empty_object() {
         leader: leader.map(MemberName::from),
         candidate: candidate.map(MemberName::from),
         scheduled_at: when.map(str::to_owned),
+        accepts_loss: false,
     };
     let when = Some("2030-05-01T02:00:00+00:00");
     for (file, expected) in [
@@ -187,6 +188,10 @@ fn failover_is_a_request_or_an_empty_object() {
         ("failover_to", Some(request(Some("db-a"), Some("db-b"), None))),
         ("failover_scheduled", Some(request(Some("db-a"), Some("db-b"), when))),
         ("failover_manual", Some(request(None, Some("db-b"), None))),
+        (
+            "failover_accepted_loss",
+            Some(Request { accepts_loss: true, ..request(None, Some("db-b"), None) }),
+        ),
         ("failover_none", None),
     ] {
         assert_eq!(read("failover", file).request, at(expected.clone()), "{file}");

@@ -84,6 +84,18 @@ pub fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, R
     }
 }
 
+/// Whether a field is true; one that is null counts as absent, which is false.
+///
+/// # Errors
+/// With 400, when it is anything but a boolean.
+pub fn flag(fields: &Map<String, Value>, name: &str) -> Result<bool, Refused> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => Err(bad(format!("{name} is {}: expected true or false", type_name(other)))),
+    }
+}
+
 /// Refuses fields that nobody looks at: a misspelled one would change what is asked for.
 ///
 /// # Errors

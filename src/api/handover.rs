@@ -15,6 +15,7 @@ use super::store::{FreshLook, Written, conflict, not_written};
 use super::{ApiState, body};
 use crate::cluster::{BatonState, Cluster, Member, Request, Role};
 use crate::dcs::{keys, txns};
+use crate::publish::Status;
 use crate::values::{MemberName, Revision};
 
 /// How long a member may take to say that it is there.
@@ -23,6 +24,8 @@ const MEMBER_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The smallest bound of waiting for an outcome; it grows with `loop_wait`.
 const OUTCOME_WITHIN_MIN: Duration = Duration::from_secs(20);
+/// The same where nobody leads; it grows with `ttl`.
+const RACE_WITHIN_MIN: Duration = Duration::from_secs(5);
 
 /// `POST /switchover` or `/failover`.
 ///
@@ -39,6 +42,7 @@ pub async fn post(api: &ApiState, action: Action, request: HttpRequest) -> Resul
         revision: write(api, &look, &request).await?,
         leader: preflight::holder(&look.cluster),
         candidate: request.candidate,
+        is_left_to_the_race: look.cluster.leader.is_none() && !request.accepts_loss,
     };
     tracing::info!(
         action = action.noun(),
@@ -122,10 +126,22 @@ struct Asked {
     revision: Revision,
     leader: Option<MemberName>,
     candidate: Option<MemberName>,
+    /// Nobody led, and nobody accepted a loss.
+    is_left_to_the_race: bool,
+}
+
+/// How long an outcome is waited for. Where nobody leads, the members choose by themselves as soon as they
+/// can; what they have not done within two leases takes a person, who is not kept waiting.
+fn bound_of_waiting(status: &Status, asked: &Asked) -> Duration {
+    let bound = OUTCOME_WITHIN_MIN.max(status.dynamic.loop_wait * 2);
+    match asked.is_left_to_the_race {
+        true => bound.min(RACE_WITHIN_MIN.max(status.times.ttl * 2)),
+        false => bound,
+    }
 }
 
 async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
-    let within = OUTCOME_WITHIN_MIN.max(api.0.published.get().dynamic.loop_wait * 2);
+    let within = bound_of_waiting(&api.0.published.get(), asked);
     let told = async {
         loop {
             if let Some((cluster, _)) = &api.0.published.get().cluster
@@ -146,7 +162,11 @@ async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
             taken_over.map(|leader| asked.success(&leader)).ok_or_else(|| {
                 let noun = asked.action.noun();
                 let why = format!("{noun} status unknown: nothing was decided within {within:?}");
-                Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
+                let nobody_leads = cluster.is_some_and(|cluster| cluster.leader.is_none());
+                let told =
+                    format!("; nobody leads, and this node says: {}", status.decision.reason);
+                let told = Some(told).filter(|_| nobody_leads).unwrap_or_default();
+                Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}{told}"))
             })
         }
     }

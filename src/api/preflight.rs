@@ -43,7 +43,7 @@ impl Action {
 /// # Errors
 /// With 400, naming what is wrong; with 501 for a scheduled one.
 pub fn read(action: Action, fields: &Map<String, Value>) -> Result<(Action, Request), Refused> {
-    body::only(fields, &["leader", "candidate", "member", "scheduled_at"])?;
+    body::only(fields, &["leader", "candidate", "member", "scheduled_at", "accept_loss"])?;
     let leader = body::text(fields, "leader")?;
     let (candidate, member) = (body::text(fields, "candidate")?, body::text(fields, "member")?);
     if candidate.is_some() && member.is_some() && candidate != member {
@@ -75,8 +75,12 @@ pub fn read(action: Action, fields: &Map<String, Value>) -> Result<(Action, Requ
         return Err(body::bad("leader and candidate are the same: name another candidate"));
     }
     let action = if leader.is_some() { Action::Switchover } else { Action::Failover };
+    let accepts_loss = body::flag(fields, "accept_loss")?;
+    if accepts_loss && action == Action::Switchover {
+        return Err(body::bad("accept_loss: a switchover loses nothing; it is for a failover"));
+    }
     let (leader, candidate) = (leader.map(MemberName::from), candidate.map(MemberName::from));
-    Ok((action, Request { leader, candidate, scheduled_at: None }))
+    Ok((action, Request { leader, candidate, scheduled_at: None, accepts_loss }))
 }
 
 /// The members of which at least one must be fit.
@@ -96,7 +100,11 @@ pub fn candidates<'a>(
         return Err(body::bad("candidate: the cluster is paused, so one must be named"));
     }
     names_are_known(request, cluster)?;
-    nothing_is_pending(cluster)?;
+    nothing_is_pending(request, cluster)?;
+    if let Some(leader) = cluster.leader.as_ref().filter(|_| request.accepts_loss) {
+        let why = "a failover loses nothing then; ask without accept_loss";
+        return Err(precondition(format!("{} leads the cluster: {why}", leader.value)));
+    }
     let holder = holder(cluster);
     if let Some(leader) = &request.leader
         && holder.as_ref() != Some(leader)
@@ -142,8 +150,12 @@ fn names_are_known(request: &Request, cluster: &Cluster) -> Result<(), Refused> 
     Ok(())
 }
 
-fn nothing_is_pending(cluster: &Cluster) -> Result<(), Refused> {
+fn nothing_is_pending(request: &Request, cluster: &Cluster) -> Result<(), Refused> {
     let Some(pending) = cluster.pending_request() else { return Ok(()) };
+    // While nobody leads there is nobody to refuse what cannot be done, and it stays.
+    if request.accepts_loss && cluster.leader.is_none() {
+        return Ok(());
+    }
     let from = pending.leader.as_ref().map_or(String::new(), |leader| format!(" from {leader}"));
     let to = pending.candidate.as_ref().map_or(String::new(), |name| format!(" to {name}"));
     let kind = if pending.is_switchover() { "switchover" } else { "failover" };

@@ -11,6 +11,9 @@ pub struct Request {
     pub candidate: Option<MemberName>,
     /// When, ISO 8601 with zone; absent for now.
     pub scheduled_at: Option<String>,
+    /// Whether the members that do not answer are stopped, and the candidate may lead without what only they
+    /// have (our own field). It counts while nobody leads, and for that one vacancy.
+    pub accepts_loss: bool,
 }
 
 impl Request {

@@ -1,5 +1,7 @@
 //! `failover`: a named member takes over, whether there is a leader or not.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use clap::Args;
 
@@ -15,9 +17,14 @@ const HELP: &str = "\
 While the leader is well, switchover is the better command: a failover may lose what the
 candidate has not received.
 
+Where nobody leads, the members choose by themselves as soon as one is known to have everything that
+was acknowledged. With --accept-loss, the candidate leads with what it has: only say so when the
+members that do not answer are stopped, and will not be back in time.
+
 Examples:
   pgbaton ctl -c node.yml failover
-  pgbaton ctl -c node.yml failover --candidate pg-b --force";
+  pgbaton ctl -c node.yml failover --candidate pg-b --force
+  pgbaton ctl -c node.yml failover --candidate pg-b --accept-loss --force";
 
 /// The arguments of `failover`.
 #[derive(Debug, Args)]
@@ -28,6 +35,9 @@ pub struct FailoverArgs {
     /// Who is to lead.
     #[arg(long, value_name = "NAME")]
     pub candidate: Option<String>,
+    /// Where nobody leads: the members that do not answer are stopped, and what only they have may be lost.
+    #[arg(long)]
+    pub accept_loss: bool,
     /// Ask nothing.
     #[arg(long)]
     pub force: bool,
@@ -40,10 +50,12 @@ pub(super) async fn run(session: &Session, args: FailoverArgs) -> anyhow::Result
     terminal::print("Members of the cluster now\n")?;
     handover::show(&cluster, &scope)?;
     let candidate = candidate(&cluster, &args).await?;
+    let accepts_loss = accepts_loss(&cluster, &args, &candidate).await?;
     if !args.force {
         confirm(&cluster, &scope, &candidate).await?;
     }
-    let request = Request { leader: None, candidate: Some(candidate), scheduled_at: None };
+    let candidate = Some(candidate);
+    let request = Request { leader: None, candidate, scheduled_at: None, accepts_loss };
     let kind = Kind::Failover;
     Handover { session, store: &store, scope: &scope, kind, request }.carry_out(&cluster).await
 }
@@ -65,10 +77,50 @@ async fn candidate(cluster: &Cluster, args: &FailoverArgs) -> anyhow::Result<Mem
     Ok(named.into())
 }
 
+/// Whether the candidate may lead with what it has: said, or asked for where nobody leads.
+async fn accepts_loss(
+    cluster: &Cluster,
+    args: &FailoverArgs,
+    candidate: &MemberName,
+) -> anyhow::Result<bool> {
+    if let Some(leader) = leader_name(cluster) {
+        if args.accept_loss {
+            bail!("{leader} leads, so nothing need be lost: leave --accept-loss out");
+        }
+        return Ok(false);
+    }
+    if args.accept_loss || args.force {
+        return Ok(args.accept_loss);
+    }
+    let gone = match gone(cluster).as_slice() {
+        [] => String::new(),
+        gone => format!(" Not there, and to be stopped before: {}.", gone.join(", ")),
+    };
+    terminal::confirm(&format!(
+        "Nobody leads: no candidate is known to have every acknowledged commit.{gone} \
+         Let {candidate} lead with what it has?"
+    ))
+    .await
+}
+
+/// Those who led, were waited for or may carry the leader, and of whom no agent is there. Their member keys
+/// are gone.
+fn gone(cluster: &Cluster) -> Vec<&str> {
+    let held = cluster.baton.iter().map(|baton| &baton.value.holder);
+    let listed = cluster.failsafe.iter().flat_map(|list| list.value.keys());
+    let waited_for =
+        cluster.sync.iter().flat_map(|sync| sync.value.leader.iter().chain(&sync.value.standbys));
+    let known: BTreeSet<&MemberName> = held.chain(listed).chain(waited_for).collect();
+    let is_gone = |name: &&MemberName| !cluster.presences.contains_key(*name);
+    known.into_iter().filter(is_gone).map(MemberName::as_str).collect()
+}
+
 async fn confirm(cluster: &Cluster, scope: &str, candidate: &MemberName) -> anyhow::Result<()> {
     let is_synchronous = members::dynamic(cluster).synchronous_mode != SynchronousMode::Off
         && cluster.sync.as_ref().is_some_and(|sync| sync.value.leader.is_some());
-    if is_synchronous && !members::is_listed_in_sync(cluster, candidate) {
+    // Where nobody leads, that was asked already.
+    let leads = leader_name(cluster).is_some();
+    if is_synchronous && leads && !members::is_listed_in_sync(cluster, candidate) {
         let question = format!(
             "{candidate} is not synchronous: it may lack acknowledged commits. \
              Fail over to this asynchronous node all the same?"

@@ -151,11 +151,13 @@ impl Handover<'_> {
         let field = |(key, name): (&str, &Option<MemberName>)| {
             Some((key.to_owned(), json!(name.as_ref()?.as_str())))
         };
+        let accepts_loss = self.request.accepts_loss;
+        let accepted = accepts_loss.then(|| ("accept_loss".to_owned(), json!(true)));
         Call {
             method: Method::POST,
             api_url,
             path: self.kind.path(),
-            body: Some(names.into_iter().filter_map(field).collect()),
+            body: Some(names.into_iter().filter_map(field).chain(accepted).collect()),
             credentials: self.session.credentials(),
             within: watch_bound(cluster) + ANSWER_ALLOWANCE,
         }

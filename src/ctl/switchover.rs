@@ -58,6 +58,7 @@ pub(super) async fn run(session: &Session, args: SwitchoverArgs) -> anyhow::Resu
         leader: Some(leader.into()),
         candidate: candidate.map(Into::into),
         scheduled_at: None,
+        accepts_loss: false,
     };
     let kind = Kind::Switchover;
     Handover { session, store: &store, scope: &scope, kind, request }.carry_out(&cluster).await

@@ -9,7 +9,7 @@ use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Fetch, Reason};
 use super::health;
 use super::view::{JobKind, Vacancy, View};
-use super::{failsafe, promotion, proof, upstream};
+use super::{accepted_loss, failsafe, promotion, proof, upstream};
 
 /// Stands for election, or says why not.
 pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {
@@ -101,12 +101,16 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
     let ahead = proof::ahead_of_me(view, ballot, &standings);
     let standings = proof::only_proven(view, ballot, standings);
+    let (standings, lost) = accepted_loss::take_in(view, ballot, standings);
     let again_at = ballot.counted_at + view.settings.times.renewal_period;
     if let Some(reason) = too_early(view, ballot) {
         return Decision::wait(reason).and_look_again_at(again_at);
     }
-    if let Some(reason) = failsafe::may_be_carried(view, vacancy) {
-        return Decision::wait(reason).and_look_again_at(again_at);
+    let carried = failsafe::may_be_carried(view, vacancy);
+    if let Some(reason) = &carried
+        && !accepted_loss::is_of_me(view)
+    {
+        return Decision::wait(reason.clone()).and_look_again_at(again_at);
     }
     let Some(best) = chosen(view, &standings) else {
         if let Some(decision) = ahead.and_then(|voter| fetch_from(view, voter)) {
@@ -133,7 +137,8 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
             .and_look_again_at(again_at);
     }
     let failsafe = failsafe::revision_to_keep(view);
-    promotion::take_the_seat(view, ballot, standings.lineage, failsafe)
+    let decision = promotion::take_the_seat(view, ballot, standings.lineage, failsafe);
+    accepted_loss::told(decision, lost.or(carried.map(|reason| reason.detail)))
 }
 
 /// The last leader's agent answers, only its server does not yet: after a restart of everything.

@@ -1,5 +1,6 @@
 //! From a view to a decision. Total and pure: the same view always gives the same decision.
 
+mod accepted_loss;
 mod blind;
 mod bootstrap;
 mod candidates;

@@ -37,12 +37,21 @@ pub fn ahead_of_me<'a>(
     ballot: &'a Ballot,
     standings: &Standings<'_>,
 ) -> Option<&'a Vote> {
-    let lineage = &standings.lineage;
-    let state = record(view)?;
     let mine = standings.fit.iter().find(|vote| vote.name == view.me.name)?;
+    ahead_of(view, ballot, &standings.lineage, &mine.name)
+}
+
+/// The voter that has every acknowledged commit, where this one lacks some of them.
+pub fn ahead_of<'a>(
+    view: &View,
+    ballot: &'a Ballot,
+    lineage: &Lineage,
+    name: &MemberName,
+) -> Option<&'a Vote> {
+    let state = record(view)?;
     let (place, who) = least(&state, ballot, lineage).ok()?;
-    let voter = ballot.votes.iter().find(|vote| vote.name == *who)?;
-    (place_of(lineage, mine) < Some(place)).then_some(voter)
+    let vote = |name: &MemberName| ballot.votes.iter().find(|vote| vote.name == *name);
+    vote(who).filter(|_| vote(name).is_some_and(|vote| place_of(lineage, vote) < Some(place)))
 }
 
 /// Strikes out whoever may lack an acknowledged commit, with why.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::faults::{BOUND, under_load};
+use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::sql;
 use crate::support::wait::wait_until;
@@ -92,6 +93,55 @@ fn without_any_standby_writes_go_on_and_only_the_leader_may_lead() {
     let now = cluster.wait_for_leader(BOUND);
     let report = ledger.close(cluster.nodes[now].postgresql());
     report.assert_nothing_lost();
+}
+
+#[test]
+fn where_nobody_has_everything_a_person_may_let_the_last_one_lead() {
+    let mut cluster = Cluster::start(plan(json!({ "synchronous_mode": true })));
+    let leader = cluster.wait_until_whole(START_BOUND);
+    wait_for_probe(&cluster, "/sync", 1);
+    let ledger = cluster.open_ledger();
+    ledger.wait_for_writes(leader, 20, BOUND);
+    let others = cluster.others(leader);
+    let (standby, last): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|node| cluster.nodes[*node].answers("/sync", 200));
+    let (standby, last) = (standby[0], last[0]);
+    let name = cluster.nodes[last].name.clone();
+    for gone in [leader, standby] {
+        cluster.nodes[gone].kill_host();
+    }
+    let says = |what: &str| {
+        wait_until(what, BOUND, || {
+            let said = cluster.nodes[last].get("/patroni").map(|answer| answer.body);
+            said.is_some_and(|said| said.contains(what))
+        });
+    };
+    // Whether the others carry the leader is one question, whether they have more is another.
+    says("the silent leader may be carried by other members");
+    wait_until("the leader key is gone", BOUND, || get(&cluster, "leader").is_none());
+    let ask = |cluster: &Cluster, flag: &[&str]| {
+        let words = [&["failover", "--candidate", &name, "--force"], flag].concat();
+        let output = cluster.nodes[last].ctl(&words);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (done, said) = ask(&cluster, &[]);
+    assert!(!done && said.contains("nobody leads, and this node says: stand by"), "{said}");
+    let (done, said) = ask(&cluster, &["--accept-loss"]);
+    assert!(done && said.contains("Successfully failed over"), "{said}");
+    assert_eq!(cluster.wait_for_leader(BOUND), last);
+    let log = cluster.nodes[last].log();
+    assert!(log.contains("take the lead: somebody accepted what may be lost"), "{log}");
+    ledger.wait_for_writes(last, 20, BOUND);
+    for gone in [leader, standby] {
+        cluster.nodes[gone].start();
+    }
+    assert_eq!(cluster.wait_until_whole(BOUND), last);
+    let (done, said) = ask(&cluster, &["--accept-loss"]);
+    assert!(!done && said.contains("is the leader already"), "{said}");
+    let report = ledger.close(cluster.nodes[last].postgresql());
+    report.assert_one_writer();
+    report.print("leader and synchronous standby gone, the loss accepted", Instant::now());
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn full_cluster() -> Status {
             leader: Some("b".into()),
             candidate: Some("cc".into()),
             scheduled_at: Some("2030-05-01T02:00:00+00:00".into()),
+            accepts_loss: false,
         };
         cluster.request = Some(Versioned { value: Some(request), revision: Revision(7) });
         let value = SyncState { leader: Some("b".into()), standbys: vec!["CC".into()], quorum: 1 };

@@ -53,7 +53,8 @@ async fn a_request_that_makes_no_sense_is_refused() {
             "/switchover",
             json!({"leader": "a", "canditate": "b"}),
             400,
-            "unknown key \"canditate\": expected leader, candidate, member, scheduled_at",
+            "unknown key \"canditate\": expected leader, candidate, member, scheduled_at, \
+             accept_loss",
         ),
         (
             "/failover",
@@ -150,6 +151,46 @@ async fn a_candidate_that_cannot_lead_is_refused_with_the_reason() {
     let text =
         format!("no candidate can take over: b cannot be reached: no connection to {address}");
     check(&pair.ask("/switchover", &body).await, 412, &text);
+}
+
+#[tokio::test]
+async fn a_loss_is_accepted_where_nobody_leads() {
+    let pair = Pair::new().await;
+    for (path, body, code, text) in [
+        (
+            "/failover",
+            json!({"candidate": "b", "accept_loss": "yes"}),
+            400,
+            "accept_loss is a text: expected true or false",
+        ),
+        (
+            "/switchover",
+            json!({"leader": "a", "accept_loss": true}),
+            400,
+            "accept_loss: a switchover loses nothing; it is for a failover",
+        ),
+        (
+            "/failover",
+            json!({"candidate": "b", "accept_loss": true}),
+            412,
+            "a leads the cluster: a failover loses nothing then; ask without accept_loss",
+        ),
+    ] {
+        check(&pair.ask(path, &body).await, code, text);
+    }
+    assert_eq!(pair.a.store.text("failover"), None, "nothing was written");
+
+    pair.a.store.remove("leader");
+    // What nobody was there to refuse is in nobody's way.
+    pair.a.store.put("failover", r#"{"member":"b"}"#);
+    let body = json!({"candidate": "b", "accept_loss": true});
+    let answer = pair.ask_while("/failover", &body, |_| {
+        let asked = pair.a.store.text("failover");
+        assert_eq!(asked.as_deref(), Some(r#"{"member":"b","accept_loss":true}"#));
+        pair.baton("b", 8, BatonState::Held);
+        pair.member("b", Role::Primary, None);
+    });
+    check(&answer.await, 200, "Successfully failed over to \"b\"");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgbaton::cluster::{Baton, BatonState, SyncState};
 use pgbaton::dcs::{Op, RawSnapshot, RawValue, Txn, decode, keys};
-use pgbaton::values::{Incarnation, Lsn, Term, WalPosition};
+use pgbaton::values::{Incarnation, Lsn, MemberName, Term, WalPosition};
 
 use crate::carried::Accepted;
 use crate::etcd::Author;
@@ -34,9 +34,11 @@ pub struct Opening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Began {
     /// A race, or a bootstrap; with the last position that the former holder had published.
-    ByRace(Option<WalPosition>),
+    Race(Option<WalPosition>),
     /// An offer by name.
-    ByName,
+    Offer,
+    /// A person's word that this one may lead with what it has, given since the holder's last.
+    Acceptance,
 }
 
 /// What is really so.
@@ -59,6 +61,8 @@ pub struct Truth {
     pub founded: bool,
     /// How the present leadership began.
     pub began: Began,
+    /// Whom a person lets lead with what it has, until the baton changes.
+    pub loss_accepted_of: Option<MemberName>,
     /// Every time a server was opened.
     pub openings: Vec<Opening>,
     /// The end of what was acknowledged last, on the cluster's one history.
@@ -89,7 +93,8 @@ impl Truth {
             accepted: vec![None; nodes],
             renewed: BTreeMap::new(),
             told: vec![Term::ZERO; nodes],
-            began: Began::ByRace(None),
+            began: Began::Race(None),
+            loss_accepted_of: None,
             openings: Vec::new(),
             acknowledged: None,
             sync: None,
@@ -131,6 +136,7 @@ impl Truth {
             matches!(op, Op::Put(key, value, _) if key == keys::INITIALIZE && !value.is_empty())
         });
         self.records(txn);
+        self.hears_a_person(txn);
         let baton = txn.ops.iter().find_map(|op| match op {
             Op::Put(key, value, _) if key == keys::BATON => Some(value.clone()),
             Op::Put(..) | Op::Delete(_) => None,
@@ -180,14 +186,32 @@ impl Truth {
         }
     }
 
+    fn hears_a_person(&mut self, txn: &Txn) {
+        let asked = txn.ops.iter().find_map(|op| match op {
+            Op::Put(key, value, _) if key == keys::FAILOVER => Some(value.clone()),
+            Op::Put(..) | Op::Delete(_) => None,
+        });
+        let Some(value) = asked else { return };
+        let mut snapshot = RawSnapshot::default();
+        let raw = RawValue { value, mod_revision: Default::default(), lease: None };
+        snapshot.keys.insert(keys::FAILOVER.to_owned(), raw);
+        let cluster = decode(&snapshot).0;
+        let accepting = cluster.pending_request().filter(|request| request.accepts_loss);
+        self.loss_accepted_of = accepting.and_then(|request| request.candidate.clone());
+    }
+
     fn holds(&mut self, before: Option<&Baton>, baton: &Baton) {
+        let accepted = self.loss_accepted_of.take();
         let Some(before) = before else { return };
         let same = before.incarnation == baton.incarnation;
         match before.state {
-            BatonState::Offered if same => self.began = Began::ByName,
+            BatonState::Offered if same => self.began = Began::Offer,
             BatonState::Held if same => {}
+            _ if accepted.is_some_and(|name| name == baton.holder) => {
+                self.began = Began::Acceptance;
+            }
             BatonState::Offered | BatonState::Held | BatonState::Released => {
-                self.began = Began::ByRace(before.position);
+                self.began = Began::Race(before.position);
             }
         }
     }
@@ -215,9 +239,9 @@ impl Truth {
     pub fn due(&self, place: impl Fn(At, WalPosition) -> Option<At>, lag_max: u64) -> Option<At> {
         let acknowledged = self.acknowledged?;
         match self.began {
-            Began::ByName => Some(acknowledged),
-            Began::ByRace(None) => None,
-            Began::ByRace(Some(published)) => {
+            Began::Offer => Some(acknowledged),
+            Began::Race(None) | Began::Acceptance => None,
+            Began::Race(Some(published)) => {
                 let lsn = Lsn(published.lsn.0.saturating_sub(lag_max));
                 place(acknowledged, WalPosition { lsn, ..published })
             }

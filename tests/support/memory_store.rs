@@ -105,6 +105,14 @@ impl MemoryStore {
         })
     }
 
+    /// Takes a key away, as its lease's end would.
+    pub fn remove(&self, key: &str) {
+        self.change(|content| {
+            content.revision += 1;
+            content.put(key, None);
+        });
+    }
+
     /// What a key holds now.
     pub fn text(&self, key: &str) -> Option<String> {
         let raw = self.change(|content| content.keys.get(key).cloned())?;

@@ -89,6 +89,7 @@ mod tests {
             "leader",
             "member",
             "scheduled_at",
+            "accept_loss",
             "sync_standby",
             "quorum",
             "optime",

@@ -124,11 +124,14 @@ pub fn request(request: Option<&Request>) -> Bytes {
         member: Option<&'a MemberName>,
         #[serde(skip_serializing_if = "Option::is_none")]
         scheduled_at: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        accept_loss: bool,
     }
     json::to_bytes(&request.map_or(Failover::default(), |request| Failover {
         leader: request.leader.as_ref(),
         member: request.candidate.as_ref(),
         scheduled_at: request.scheduled_at.as_deref(),
+        accept_loss: request.accepts_loss,
     }))
 }
 
@@ -143,6 +146,7 @@ pub(super) fn read_request(bytes: &[u8]) -> Result<Option<Request>, String> {
         leader: text(&fields, "leader")?.map(MemberName::from),
         candidate: text(&fields, "member")?.map(MemberName::from),
         scheduled_at: text(&fields, "scheduled_at")?,
+        accepts_loss: fields.get("accept_loss") == Some(&Value::Bool(true)),
     };
     Ok(Some(request).filter(|one| one.leader.is_some() || one.candidate.is_some()))
 }
@@ -153,7 +157,8 @@ fn legacy_request(bytes: &[u8]) -> Option<Request> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with(['{', '[', '"']))?;
     let (leader, candidate) = text.split_once(':')?;
     let name = |part: &str| Some(part.trim()).filter(|part| !part.is_empty()).map(MemberName::from);
-    let request = Request { leader: name(leader), candidate: name(candidate), scheduled_at: None };
+    let (leader, candidate) = (name(leader), name(candidate));
+    let request = Request { leader, candidate, scheduled_at: None, accepts_loss: false };
     Some(request).filter(|one| one.leader.is_some() || one.candidate.is_some())
 }
 

@@ -244,7 +244,12 @@ fn a_standby_that_does_not_replay_says_so_and_one_that_does_not_receive_is_not_h
 
 #[test]
 fn a_member_that_is_not_well_is_not_switched_over_to() {
-    let asked = Request { leader: None, candidate: Some("b".into()), scheduled_at: None };
+    let asked = Request {
+        leader: None,
+        candidate: Some("b".into()),
+        scheduled_at: None,
+        accepts_loss: false,
+    };
     let view = leader().unfit("b").asked(asked);
     let expected = "refuse to hand over: b is not well: its disk does not answer";
     check(&view, expected);

@@ -1,5 +1,6 @@
 //! Rules of the table, row by row, through one helper.
 
+mod accepted_loss;
 mod bootstrap;
 mod election;
 mod failsafe;
@@ -216,6 +217,7 @@ fn a_switchover_stops_before_it_offers() {
         leader: Some("a".into()),
         candidate: Some("b".into()),
         scheduled_at: None,
+        accepts_loss: false,
     });
     let effects = check(&view, "hand over: to b, somebody asked for it");
     assert_eq!(effects[0], Effect::Checkpoint);
@@ -230,6 +232,7 @@ fn a_switchover_that_cannot_be_is_refused_with_the_reason() {
         leader: Some("a".into()),
         candidate: Some(candidate.into()),
         scheduled_at: None,
+        accepts_loss: false,
     };
     let primary = || view("a").primary(1, 100).leading(after(4_000));
     let unknown = primary().asked(ask("x"));

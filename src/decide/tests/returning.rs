@@ -40,7 +40,12 @@ fn a_last_leader_that_is_coming_up_is_waited_for_if_its_log_goes_further() {
 
 #[test]
 fn a_stream_that_has_just_begun_is_waited_for_before_a_switchover() {
-    let request = Request { leader: Some("a".into()), candidate: None, scheduled_at: None };
+    let request = Request {
+        leader: Some("a".into()),
+        candidate: None,
+        scheduled_at: None,
+        accepts_loss: false,
+    };
     let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 0).asked(request);
     let expected = "hand over: wait until it says how far it is: b";
     assert_eq!(check(&view, expected), []);
@@ -48,8 +53,12 @@ fn a_stream_that_has_just_begun_is_waited_for_before_a_switchover() {
 
 #[test]
 fn a_candidate_that_never_confirms_a_position_is_not_waited_for_without_end() {
-    let request =
-        Request { leader: Some("a".into()), candidate: Some("b".into()), scheduled_at: None };
+    let request = Request {
+        leader: Some("a".into()),
+        candidate: Some("b".into()),
+        scheduled_at: None,
+        accepts_loss: false,
+    };
     let view = view("a").primary(1, 100).leading(after(4_000)).streaming("b", 0).asked(request);
     let waiting = view.clone().request_known_for(4);
     check(&waiting, "hand over: wait until it says how far it is: b");

@@ -20,7 +20,7 @@ impl View {
         self
     }
 
-    fn recorded(mut self, leader: &str, standbys: &str, need: u32) -> Self {
+    pub(super) fn recorded(mut self, leader: &str, standbys: &str, need: u32) -> Self {
         let mut cluster = self.cluster().into_owned();
         let standbys = standbys.chars().map(|one| one.to_string().into()).collect();
         let value = SyncState { leader: Some(leader.into()), standbys, quorum: need - 1 };

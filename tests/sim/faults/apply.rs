@@ -73,6 +73,7 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::ShortestTtl => change_ttl(world, 1),
         What::ChangeSync => change_sync(world),
         What::Switchover | What::Failover => ask(world, fault.what == What::Switchover),
+        What::AcceptLoss => accept_loss(world, node),
         _ => net(world, node, fault.what),
     }
     let lasts = match fault.what {
@@ -178,12 +179,25 @@ fn ask(world: &World, switchover: bool) {
     let candidate = world.rng.pick(&world.hosts).name.clone();
     let candidate = (!switchover || world.rng.chance(500)).then_some(candidate);
     let leader: Option<MemberName> = switchover.then_some(baton.value.holder);
-    let request = Request { leader, candidate, scheduled_at: None };
+    request(world, &Request { leader, candidate, scheduled_at: None, accepts_loss: false });
+}
+
+/// A person names who is to lead with what it has; of those that run, where the one meant does not.
+fn accept_loss(world: &World, node: usize) {
+    let runs = |node: &usize| world.hosts[*node].life.borrow().published.is_some();
+    let others = (0..world.hosts.len()).filter(|other| *other != node);
+    let candidate = std::iter::once(node).chain(others).find(runs);
+    let candidate = candidate.map(|node| world.hosts[node].name.clone());
+    request(world, &Request { leader: None, candidate, scheduled_at: None, accepts_loss: true });
+}
+
+fn request(world: &World, request: &Request) {
+    let (cluster, _) = decode(&world.etcd.borrow().snapshot());
     let read_at = cluster.request.map_or(Revision::ABSENT, |request| request.revision);
     let author = Author { node: None, incarnation: Incarnation(0), sent_at: world.now() };
     // A store that is full or away refuses; the person gives up.
     if world.etcd.borrow().up {
-        let _ = world.commit(author, &txns::requested(read_at, Some(&request)));
+        let _ = world.commit(author, &txns::requested(read_at, Some(request)));
     }
 }
 
@@ -249,6 +263,7 @@ pub fn end(world: &Rc<World>, one: &Underway) {
         | What::Compact
         | What::Switchover
         | What::Failover
+        | What::AcceptLoss
         | What::ChangeTtl
         | What::ShortestTtl
         | What::RecycleLog
@@ -339,6 +354,7 @@ fn told(what: What) -> &'static str {
         What::Compact => "FAULT: the store compacts",
         What::Switchover => "somebody asks for a switchover",
         What::Failover => "somebody asks for a failover",
+        What::AcceptLoss => "somebody accepts the loss",
         What::RecycleLog => "FAULT: its old log is gone",
         What::BreakRewinds => "FAULT: its rewinds break off",
         What::RestartServer => "somebody wants its server restarted",
@@ -356,6 +372,7 @@ fn over(what: What) -> &'static str {
         | What::Compact
         | What::Switchover
         | What::Failover
+        | What::AcceptLoss
         | What::ChangeTtl
         | What::RecycleLog
         | What::ShortestTtl

@@ -108,6 +108,8 @@ pub enum What {
     Switchover,
     /// Somebody asks for a failover.
     Failover,
+    /// Somebody asks for a failover to the node, and accepts what may be lost.
+    AcceptLoss,
     /// Somebody changes the `ttl` of the cluster.
     ChangeTtl,
     /// Somebody changes the settings of synchronous replication.

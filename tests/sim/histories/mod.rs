@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 22] = [
+const ALL: [History; 24] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -76,6 +76,8 @@ const ALL: [History; 22] = [
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
     History { name: ONE_OF_THREE, plan: one_of_three },
+    History { name: "a_person_may_let_the_last_one_lead", plan: accepted_loss },
+    History { name: OLD_ACCEPTANCE, plan: old_acceptance },
 ];
 
 /// A timeline that was left goes further than the one that was taken.
@@ -89,6 +91,9 @@ pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
 /// Leader and one synchronous standby are gone, and the other one has all that was acknowledged.
 pub const ONE_OF_THREE: &str = "one_of_two_that_all_commits_waited_for_is_enough";
+
+/// A person accepted a loss while the leader lived; then it dies, and with it who had everything.
+pub const OLD_ACCEPTANCE: &str = "an_acceptance_of_loss_is_of_one_vacancy";
 
 /// Lives those whose name holds `name`; when the story is told, up to the first life that breaks a
 /// rule.
@@ -232,6 +237,32 @@ fn one_of_three() -> Plan {
     let sync = SyncPlan { mode: true.into(), strict: false, count: 2 };
     let stay_away = vec![Target::Leader, Target::Other];
     Plan { lag_bytes_max: 1 << 20, sync, stay_away, ..plan(Vec::new()) }
+}
+
+/// Leader and another are gone, and it is not known whether the last one has everything, or whether the others
+/// carry the leader; a person says what only a person can.
+fn accepted_loss() -> Plan {
+    let faults = vec![
+        fault(What::CutReplication, Target::Other, 90, 600),
+        fault(What::KillNode, Target::Leader, 120, 2_000),
+        fault(What::KillNode, Target::Other, 121, 2_000),
+        fault(What::AcceptLoss, Target::Any, 700, 10),
+    ];
+    let sync = SyncPlan { mode: true.into(), strict: false, count: 1 };
+    let faulty_for = Duration::from_secs(14);
+    Plan { sync, failsafe: true, faulty_for, serves_meanwhile: true, ..plan(faults) }
+}
+
+fn old_acceptance() -> Plan {
+    let faults = vec![
+        fault(What::StickLoop, Target::Leader, 100, 300),
+        fault(What::AcceptLoss, Target::Other, 120, 10),
+        fault(What::CutReplication, Target::Same, 130, 700),
+        fault(What::KillNode, Target::Leader, 250, 700),
+        fault(What::KillNode, Target::Other, 251, 700),
+    ];
+    let sync = SyncPlan { mode: true.into(), strict: false, count: 1 };
+    Plan { sync, faulty_for: Duration::from_secs(9), ..plan(faults) }
 }
 
 /// A question of the first leader's arrives when it has given its lease up and takes it again.

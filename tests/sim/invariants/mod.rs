@@ -66,12 +66,15 @@ pub fn opened(world: &World, node: usize, at: At) -> usize {
     let began = truth.began;
     truth.openings.push(Opening { node });
     truth.acknowledged = Some(at);
+    if began == Began::Acceptance {
+        truth.sync_acknowledged = Some(at).filter(|_| truth.sync.is_some());
+    }
     let opening = truth.openings.len() - 1;
     drop(truth);
     match (before, began) {
         (Some(before), _) if before == node => world.sometimes(Sometimes::RestartedInPlace),
-        (Some(_), Began::ByRace(_)) => world.sometimes(Sometimes::FailedOver),
-        (Some(_), Began::ByName) => world.sometimes(Sometimes::HandedOver),
+        (Some(_), Began::Race(_) | Began::Acceptance) => world.sometimes(Sometimes::FailedOver),
+        (Some(_), Began::Offer) => world.sometimes(Sometimes::HandedOver),
         (None, _) => {}
     }
     opening

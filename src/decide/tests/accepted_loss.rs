@@ -1,0 +1,84 @@
+//! A person lets somebody lead with what it has.
+
+use std::sync::Arc;
+
+use super::*;
+
+fn asked(view: View, candidate: &str, accepts_loss: bool) -> View {
+    let candidate = Some(candidate.into());
+    view.asked(Request { leader: None, candidate, scheduled_at: None, accepts_loss })
+}
+
+/// Nobody leads: the last leader and the only synchronous standby are gone.
+fn left_alone() -> View {
+    view("c")
+        .standby(1, 90)
+        .baton(BatonState::Held, "a")
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .recorded("a", "b", 1)
+        .ballot(&[("c", 1, 90)])
+        .round(2)
+}
+
+#[test]
+fn who_is_named_leads_with_what_it_has_and_it_is_told() {
+    assert_eq!(decide(&left_alone()).reason.label, "no candidate is fit");
+    let effects = check(
+        &asked(left_alone(), "c", true),
+        "take the lead: somebody accepted what may be lost: may lack acknowledged commits: 1 of b had to \
+         answer, 0 did, and the last leader a did not; term 4, votes of c",
+    );
+    assert!(matches!(effects[0], Effect::TakeBaton { .. }));
+}
+
+#[test]
+fn nobody_leads_so_without_being_named_or_without_a_word_of_loss() {
+    assert_eq!(decide(&asked(left_alone(), "c", false)).reason.label, "no candidate is fit");
+    assert_eq!(decide(&asked(left_alone(), "b", true)).reason.label, "no candidate is fit");
+    let leads = left_alone().ballot(&[("c", 1, 90), ("d", 1, 90)]).round(2);
+    check(&asked(leads, "d", true), "leave it to the better candidate: d");
+}
+
+#[test]
+fn what_was_accepted_before_the_batons_last_change_counts_no_more() {
+    let mut view = asked(left_alone(), "c", true);
+    let cluster = Arc::make_mut(view.cluster.as_mut().expect("a cluster"));
+    let baton = cluster.baton.as_ref().expect("a baton").revision;
+    cluster.request.as_mut().expect("a request").revision = Revision(baton.0 - 1);
+    assert_eq!(decide(&view).reason.label, "no candidate is fit");
+}
+
+#[test]
+fn who_has_everything_goes_before_who_is_named() {
+    let both = left_alone().ballot(&[("b", 1, 100), ("c", 1, 90)]);
+    check(&asked(both, "c", true), "leave it to the better candidate: b");
+}
+
+#[test]
+fn what_it_lacks_is_fetched_first_where_that_can_be() {
+    let both = left_alone().member("b", Role::Replica).ballot(&[("b", 1, 100), ("c", 1, 90)]);
+    let fetches = "fetch the acknowledged commits that no candidate has: up to 0/64 from b";
+    check(&asked(both.may_not_lead("b"), "c", true), fetches);
+}
+
+#[test]
+fn a_bound_on_the_lag_and_who_may_carry_the_leader_are_a_persons_to_waive() {
+    let behind = view("c")
+        .standby(1, 90)
+        .baton(BatonState::Held, "a")
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .failsafe_mode()
+        .listed(&["a", "b", "c"])
+        .ballot(&[("c", 1, 90)])
+        .silent("b")
+        .round(2);
+    let label = "stand by: the silent leader may be carried by other members";
+    assert_eq!(decide(&behind).reason.label, label);
+    let decision = decide(&asked(behind, "c", true));
+    assert_eq!(decision.reason.label, "take the lead: somebody accepted what may be lost");
+    assert!(
+        decision.reason.detail.starts_with("2 of a, b, c have to say"),
+        "{:?}",
+        decision.reason
+    );
+}
