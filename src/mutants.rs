@@ -72,11 +72,13 @@ pub enum Mutant {
     PromotionForgotten,
     /// A loss that a person accepted is accepted in later vacancies, too.
     LossAcceptedForGood,
+    /// A person's word counts more than a member that answers and carries the holder.
+    AnswersOverruled,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 34] = [
+    pub const ALL: [Mutant; 35] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -111,6 +113,7 @@ impl Mutant {
         Mutant::OfferForgotten,
         Mutant::PromotionForgotten,
         Mutant::LossAcceptedForGood,
+        Mutant::AnswersOverruled,
     ];
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pgbaton::act::lease::{Exposure, Fence, Keeper, KeeperParts, LeaseOrders, Pulse};
-use pgbaton::cluster::{Baton, BatonState};
+use pgbaton::cluster::{Basis, Baton, BatonState};
 use pgbaton::dcs::keys;
 use pgbaton::decide::LeaseSight;
 use pgbaton::fence::BoottimeClock;
@@ -66,7 +66,10 @@ impl Holder {
             metrics: Metrics::default(),
         });
         tokio::task::spawn_local(keeper.run());
-        orders.take(Revision::ABSENT, TERM, None).await.expect("an empty store is taken");
+        orders
+            .take(Revision::ABSENT, TERM, Basis::default())
+            .await
+            .expect("an empty store is taken");
         let others: Box<dyn std::any::Any> = Box::new((sends_sight, sends_display, sends_carried));
         Holder { store, orders, _open: (sends_times, others) }
     }

@@ -135,8 +135,8 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::FetchLog(fetch) => election::fetch_log(context, fetch).await,
         Effect::Promise { term } => election::promise(context, *term).await,
         Effect::RefusePromise(refusal) => refused(context, refusal),
-        Effect::TakeBaton { baton, term, failsafe } => {
-            promotion::take(context, *baton, *term, *failsafe).await
+        Effect::TakeBaton { baton, term, basis } => {
+            promotion::take(context, *baton, *term, *basis).await
         }
         Effect::AcceptOffer => promotion::accept(context).await,
         Effect::ResumeLease => Ok(context.lease.resume().await.map(drop)?),

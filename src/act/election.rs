@@ -1,5 +1,6 @@
 //! Promises: this node's own, and asking the others for theirs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::ports::Ports;
 use super::{rejoin, until};
-use crate::cluster::{Ballot, Refusal, State, Vote};
+use crate::cluster::{Ballot, Cluster, Refusal, State, Vote};
 use crate::decide::Fetch;
 use crate::mutants::{Mutant, planted};
 use crate::observe::{Ask, Peer, Peers};
 use crate::postgres::Server;
-use crate::values::{Clock, Revision, Term};
+use crate::values::{Clock, MemberName, Revision, Term};
 
 /// A voter needs this long at the most; who needs longer is heard in the next round.
 const ONE_ROUND: Duration = Duration::from_millis(500);
@@ -103,6 +104,18 @@ pub async fn fetch_log<P: Ports>(context: &Context<P>, fetch: &Fetch) -> Result<
     Err(EffectError::Refused(format!("the log up to {lsn} did not come from {name} in {within:?}")))
 }
 
+/// The members that say where their agents are; if `listed` too, those of which only the list of the failsafe
+/// mode tells: who is cut off from the store is no member any more after a while.
+fn whom_to_ask(cluster: &Cluster, me: &MemberName, listed: bool) -> Vec<Peer> {
+    let members = cluster.members.values();
+    let members = members.filter_map(|one| Some((one.name.clone(), one.api_url.clone()?)));
+    let list = cluster.failsafe.iter().filter(|_| listed).flat_map(|list| list.value.clone());
+    let mut all: BTreeMap<MemberName, String> = list.collect();
+    all.extend(members);
+    all.remove(me);
+    all.into_iter().map(|(name, api_url)| Peer { name, api_url }).collect()
+}
+
 /// Asks all members at once, and takes part itself.
 pub async fn collect_votes<P: Ports>(
     context: &Context<P>,
@@ -111,13 +124,16 @@ pub async fn collect_votes<P: Ports>(
 ) -> Result<(), EffectError> {
     let cluster = context.cluster();
     let me = context.me();
+    // Where a person's word is to count, who answers all the same matters, and every address is tried.
+    let by_word = cluster.pending_request().is_some_and(|request| request.accepts_loss);
     let former = cluster.baton.as_ref().map(|baton| baton.value.holder.clone());
+    let former = former.filter(|_| !by_word && !cluster.was_recovered());
     let within = context.settings().times.one_try.min(ONE_ROUND);
     let ask = Ask { term, candidate: me.name.clone() };
     let mut questions = FuturesUnordered::new();
-    for member in cluster.members.values().filter(|member| member.name != me.name) {
-        let Some(api_url) = member.api_url.clone() else { continue };
-        let peer = Peer { name: member.name.clone(), api_url };
+    let peers = whom_to_ask(&cluster, &me.name, by_word);
+    let mut open: Vec<_> = peers.iter().map(|peer| peer.name.clone()).collect();
+    for peer in peers {
         let ask = &ask;
         questions.push(async move {
             let answer = context.peers.promise(&peer, ask, within).await;
@@ -125,12 +141,6 @@ pub async fn collect_votes<P: Ports>(
         });
     }
     let (mut votes, mut refusals, mut silent) = (Vec::new(), Vec::new(), Vec::new());
-    let mut open: Vec<_> = cluster
-        .members
-        .values()
-        .filter(|member| member.name != me.name && member.api_url.is_some())
-        .map(|member| member.name.clone())
-        .collect();
     let own = vote(context, term);
     tokio::pin!(own);
     let mut own_vote = None;

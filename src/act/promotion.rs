@@ -8,7 +8,7 @@ use super::lease::{Fence, LeaseError};
 use super::ports::Ports;
 use super::until;
 use crate::cluster::{
-    ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode, Versioned,
+    Basis, ControlState, Lineage, Promotion, PromotionState, StartAs, State, StopMode, Versioned,
 };
 use crate::dcs::{Compare, Store, codec, keys, txns};
 use crate::mutants::{Mutant, planted};
@@ -60,10 +60,10 @@ pub async fn take<P: Ports>(
     context: &Context<P>,
     baton: Revision,
     term: Term,
-    failsafe: Option<Revision>,
+    basis: Basis,
 ) -> Result<(), EffectError> {
     context.notebook.promise(term).await?;
-    Ok(context.lease.take(baton, term, failsafe).await.map(drop)?)
+    Ok(context.lease.take(baton, term, basis).await.map(drop)?)
 }
 
 /// Accepts the offered baton. The promise goes first, as in a race: an earlier leader is not followed

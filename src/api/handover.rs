@@ -16,7 +16,7 @@ use super::{ApiState, body};
 use crate::cluster::{BatonState, Cluster, Member, Request, Role};
 use crate::dcs::{keys, txns};
 use crate::publish::Status;
-use crate::values::{MemberName, Revision};
+use crate::values::{MemberName, Revision, Term};
 
 /// How long a member may take to say that it is there.
 const MEMBER_WITHIN: Duration = Duration::from_secs(2);
@@ -40,14 +40,16 @@ pub async fn post(api: &ApiState, action: Action, request: HttpRequest) -> Resul
     let asked = Asked {
         action,
         revision: write(api, &look, &request).await?,
-        leader: preflight::holder(&look.cluster),
+        leader: preflight::holder(&look.cluster).filter(|_| !request.accepts_loss),
+        term: term(&look.cluster),
         candidate: request.candidate,
-        is_left_to_the_race: look.cluster.leader.is_none() && !request.accepts_loss,
+        is_left_to_the_race: look.cluster.present_leader().is_none() && !request.accepts_loss,
     };
     tracing::info!(
         action = action.noun(),
         leader = request.leader.as_ref().map(MemberName::as_str),
         candidate = asked.candidate.as_ref().map(MemberName::as_str),
+        accepts_loss = request.accepts_loss,
         "a handover is asked for"
     );
     let text = outcome(api, &asked).await?;
@@ -106,7 +108,11 @@ async fn unfit(member: &Member) -> Option<String> {
 
 /// Writes the request over the one that was read; returns its revision.
 async fn write(api: &ApiState, look: &FreshLook, request: &Request) -> Result<Revision, Refused> {
-    let txn = txns::requested(look.revision_of(keys::FAILOVER), Some(request));
+    let read_at = look.revision_of(keys::FAILOVER);
+    let txn = match request.accepts_loss {
+        true => txns::requested_in_vacancy(read_at, request, look.revision_of(keys::BATON)),
+        false => txns::requested(read_at, Some(request)),
+    };
     match api.write(txn).await {
         Ok(Written::At(revision)) => Ok(revision),
         Ok(Written::Conflict) => Err(conflict(keys::FAILOVER)),
@@ -125,6 +131,7 @@ struct Asked {
     action: Action,
     revision: Revision,
     leader: Option<MemberName>,
+    term: Term,
     candidate: Option<MemberName>,
     /// Nobody led, and nobody accepted a loss.
     is_left_to_the_race: bool,
@@ -153,23 +160,29 @@ async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    match tokio::time::timeout(within, told).await {
-        Ok(verdict) => verdict,
-        Err(_) => {
-            let status = api.0.published.get();
-            let cluster = status.cluster.as_ref().map(|(cluster, _)| &**cluster);
-            let taken_over = cluster.and_then(|cluster| asked.new_holder(cluster));
-            taken_over.map(|leader| asked.success(&leader)).ok_or_else(|| {
-                let noun = asked.action.noun();
-                let why = format!("{noun} status unknown: nothing was decided within {within:?}");
-                let nobody_leads = cluster.is_some_and(|cluster| cluster.leader.is_none());
-                let told =
-                    format!("; nobody leads, and this node says: {}", status.decision.reason);
-                let told = Some(told).filter(|_| nobody_leads).unwrap_or_default();
-                Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}{told}"))
-            })
+    if let Ok(verdict) = tokio::time::timeout(within, told).await {
+        return verdict;
+    }
+    let status = api.0.published.get();
+    let cluster = status.cluster.as_ref().map(|(cluster, _)| &**cluster);
+    if let Some(leader) = cluster.and_then(|cluster| asked.new_holder(cluster)) {
+        return Ok(asked.success(&leader));
+    }
+    if cluster.is_some_and(|cluster| cluster.present_leader().is_none()) {
+        // Nobody is there to refuse it, and it must not be carried out when nobody thinks of it any more.
+        if let Ok(Written::At(_)) = api.write(txns::requested(asked.revision, None)).await {
+            let why = format!("nobody leads, and this node says: {}", status.decision.reason);
+            return Err(asked.failure(&why));
         }
     }
+    let noun = asked.action.noun();
+    let why = format!("{noun} status unknown: nothing was decided within {within:?}");
+    Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+/// The term of the baton, whoever holds it.
+fn term(cluster: &Cluster) -> Term {
+    cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term)
 }
 
 impl Asked {
@@ -202,7 +215,10 @@ impl Asked {
         let is_held =
             cluster.baton.as_ref().is_none_or(|baton| baton.value.state == BatonState::Held);
         let holder = preflight::holder(cluster).filter(|_| is_held)?;
-        (self.leader.as_ref() != Some(&holder)).then_some(holder)
+        // Where nobody led, whoever leads now has a later term, if it is the same one, too.
+        let is_later =
+            self.leader.is_some() || term(cluster) > self.term || cluster.baton.is_none();
+        (self.leader.as_ref() != Some(&holder) && is_later).then_some(holder)
     }
 
     fn success(&self, leader: &MemberName) -> String {

@@ -101,11 +101,15 @@ pub fn candidates<'a>(
     }
     names_are_known(request, cluster)?;
     nothing_is_pending(request, cluster)?;
-    if let Some(leader) = cluster.leader.as_ref().filter(|_| request.accepts_loss) {
-        let why = "a failover loses nothing then; ask without accept_loss";
-        return Err(precondition(format!("{} leads the cluster: {why}", leader.value)));
+    if let Some(leader) = cluster.present_leader().filter(|_| request.accepts_loss) {
+        let why = "a failover loses nothing then; ask without accept_loss, or again when its agent is gone";
+        return Err(precondition(format!("{leader} leads, as far as the store tells: {why}")));
     }
-    let holder = holder(cluster);
+    // A holder that is gone is as good a candidate as any, where a person says that it is.
+    let holder = match request.accepts_loss {
+        true => None,
+        false => holder(cluster),
+    };
     if let Some(leader) = &request.leader
         && holder.as_ref() != Some(leader)
     {
@@ -153,7 +157,7 @@ fn names_are_known(request: &Request, cluster: &Cluster) -> Result<(), Refused> 
 fn nothing_is_pending(request: &Request, cluster: &Cluster) -> Result<(), Refused> {
     let Some(pending) = cluster.pending_request() else { return Ok(()) };
     // While nobody leads there is nobody to refuse what cannot be done, and it stays.
-    if request.accepts_loss && cluster.leader.is_none() {
+    if request.accepts_loss && cluster.present_leader().is_none() {
         return Ok(());
     }
     let from = pending.leader.as_ref().map_or(String::new(), |leader| format!(" from {leader}"));

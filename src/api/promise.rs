@@ -75,6 +75,7 @@ enum RefusalDocument {
     NotAVoter { what: String },
     Abstains { what: String },
     Carries { what: String },
+    StoreIsOlder,
 }
 
 /// A refusal's document.
@@ -85,6 +86,7 @@ pub fn refusal_document(refusal: &Refusal) -> Value {
         Refusal::NotAVoter(what) => RefusalDocument::NotAVoter { what: what.clone() },
         Refusal::Abstains(what) => RefusalDocument::Abstains { what: what.clone() },
         Refusal::Carries(what) => RefusalDocument::Carries { what: what.clone() },
+        Refusal::StoreIsOlder => RefusalDocument::StoreIsOlder,
     })
 }
 
@@ -101,6 +103,7 @@ pub fn read_refusal(text: &str) -> Result<Refusal, String> {
         RefusalDocument::NotAVoter { what } => Refusal::NotAVoter(what),
         RefusalDocument::Abstains { what } => Refusal::Abstains(what),
         RefusalDocument::Carries { what } => Refusal::Carries(what),
+        RefusalDocument::StoreIsOlder => Refusal::StoreIsOlder,
     })
 }
 

@@ -32,6 +32,17 @@ pub enum Refusal {
     Abstains(String),
     /// It may be carrying the holder's lease; the text says why.
     Carries(String),
+    /// It has seen a later term than the store shows it, and builds nothing on that store.
+    StoreIsOlder,
+}
+
+/// What a seat is taken on the strength of beside the votes. These keys have to be as they were then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// The revision of the `failsafe` key, by which those were counted who may carry the last holder.
+    pub failsafe: Option<Revision>,
+    /// The revision of the `failover` key, where a person's word in it counts.
+    pub word: Option<Revision>,
 }
 
 /// The answers to one round of asking.

@@ -16,7 +16,7 @@ mod slot;
 
 use std::collections::BTreeMap;
 
-pub use ballot::{Ballot, Refusal, Vote};
+pub use ballot::{Ballot, Basis, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
 pub use failsafe::{
     FailsafeAsk, Listed, NotAccepted, acceptances_needed, accepting, strangers, strangers_needed,
@@ -140,6 +140,26 @@ impl Cluster {
     /// The switchover or failover that was asked for, if any.
     pub fn pending_request(&self) -> Option<&Request> {
         self.request.as_ref().and_then(|request| request.value.as_ref())
+    }
+
+    /// Who leads, or is offered the lead, and is there, as far as the store tells. The leader key outlives an agent that is gone; what the
+    /// agent says of itself does not, and another start of it is another agent.
+    pub fn present_leader(&self) -> Option<&MemberName> {
+        let Some(baton) = self.baton.as_ref().map(|baton| &baton.value) else {
+            let leader = self.leader.as_ref().map(|leader| &leader.value);
+            return leader.filter(|name| self.members.contains_key(*name));
+        };
+        let is_there = self
+            .presences
+            .get(&baton.holder)
+            .is_some_and(|presence| presence.incarnation == baton.incarnation);
+        (baton.state != BatonState::Released && is_there).then_some(&baton.holder)
+    }
+
+    /// Whether a person has accepted this store for what it is, and nobody has led since.
+    pub fn was_recovered(&self) -> bool {
+        let held = self.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
+        self.recovered.as_ref().is_some_and(|recovered| recovered.value.term >= held)
     }
 
     /// The recorded promotions; the empty record where the cluster has none yet.

@@ -1,17 +1,24 @@
 //! `failover`: a named member takes over, whether there is a leader or not.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use hyper::Method;
+use serde_json::Value;
 
-use super::handover::{self, Handover, Kind, leader_name};
+use super::handover::{self, Handover, Kind};
 use super::members;
+use super::rest::Call;
 use super::session::Session;
 use super::terminal;
 use crate::cluster::{Cluster, Request};
 use crate::config::SynchronousMode;
 use crate::values::MemberName;
+
+/// How long the candidate may take to say what it does.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 const HELP: &str = "\
 While the leader is well, switchover is the better command: a failover may lose what the
@@ -83,9 +90,12 @@ async fn accepts_loss(
     args: &FailoverArgs,
     candidate: &MemberName,
 ) -> anyhow::Result<bool> {
-    if let Some(leader) = leader_name(cluster) {
+    if let Some(leader) = cluster.present_leader() {
         if args.accept_loss {
-            bail!("{leader} leads, so nothing need be lost: leave --accept-loss out");
+            bail!(
+                "{leader} leads, as far as the store tells, so nothing need be lost: leave --accept-loss out, or \
+                 ask again when its agent is gone"
+            );
         }
         return Ok(false);
     }
@@ -96,11 +106,20 @@ async fn accepts_loss(
         [] => String::new(),
         gone => format!(" Not there, and to be stopped before: {}.", gone.join(", ")),
     };
+    let says = decision_of(cluster, candidate).await.unwrap_or_else(|| "nothing".to_owned());
     terminal::confirm(&format!(
-        "Nobody leads: no candidate is known to have every acknowledged commit.{gone} \
-         Let {candidate} lead with what it has?"
+        "Nobody leads; {candidate} says: {says}.{gone} Let {candidate} lead with what it has?"
     ))
     .await
+}
+
+/// What the agent of a member does, and why, if it answers.
+async fn decision_of(cluster: &Cluster, name: &MemberName) -> Option<String> {
+    let api_url = cluster.members.get(name)?.api_url.as_deref()?;
+    let (method, path, within) = (Method::GET, "/patroni", ANSWER_WITHIN);
+    let call = Call { method, api_url, path, body: None, credentials: None, within };
+    let status: Value = serde_json::from_str(&call.send().await.ok()?.text).ok()?;
+    Some(status["pgbaton"]["decision"].as_str()?.to_owned())
 }
 
 /// Those who led, were waited for or may carry the leader, and of whom no agent is there. Their member keys
@@ -119,7 +138,7 @@ async fn confirm(cluster: &Cluster, scope: &str, candidate: &MemberName) -> anyh
     let is_synchronous = members::dynamic(cluster).synchronous_mode != SynchronousMode::Off
         && cluster.sync.as_ref().is_some_and(|sync| sync.value.leader.is_some());
     // Where nobody leads, that was asked already.
-    let leads = leader_name(cluster).is_some();
+    let leads = cluster.present_leader().is_some();
     if is_synchronous && leads && !members::is_listed_in_sync(cluster, candidate) {
         let question = format!(
             "{candidate} is not synchronous: it may lack acknowledged commits. \
@@ -129,7 +148,8 @@ async fn confirm(cluster: &Cluster, scope: &str, candidate: &MemberName) -> anyh
             bail!("nothing was done: the failover was not confirmed");
         }
     }
-    let demoting = leader_name(cluster).map(|leader| format!(", demoting current leader {leader}"));
+    let demoting =
+        cluster.present_leader().map(|leader| format!(", demoting current leader {leader}"));
     let demoting = demoting.unwrap_or_default();
     let question = format!("Fail cluster {scope} over to {candidate}{demoting}?");
     if !terminal::confirm(&question).await? {

@@ -62,7 +62,7 @@ pub(super) fn show(cluster: &Cluster, scope: &str) -> anyhow::Result<()> {
 
 /// The names of those who may take over from the leader.
 pub(super) fn candidates(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
-    let leader = leader_name(cluster);
+    let leader = cluster.present_leader();
     let may_take_over = |member: &&Member| Some(&member.name) != leader && member.may_lead();
     let names = cluster.members.values().filter(may_take_over).map(|one| one.name.to_string());
     let names = names.collect::<Vec<_>>();
@@ -72,18 +72,13 @@ pub(super) fn candidates(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Who holds the leader key.
-pub(super) fn leader_name(cluster: &Cluster) -> Option<&MemberName> {
-    cluster.leader.as_ref().map(|leader| &leader.value)
-}
-
 /// Says what is wrong with a candidate.
 pub(super) fn check_candidate(
     cluster: &Cluster,
     names: &[String],
     candidate: &str,
 ) -> anyhow::Result<()> {
-    if leader_name(cluster).is_some_and(|leader| leader.as_str() == candidate) {
+    if cluster.present_leader().is_some_and(|leader| leader.as_str() == candidate) {
         bail!("{candidate} is the leader already");
     }
     if names.iter().any(|name| name == candidate) {
@@ -140,7 +135,7 @@ impl Handover<'_> {
 
     /// Sends it to the leader's agent; without a leader, to the candidate's.
     async fn ask_an_agent(&self, cluster: &Cluster) -> Result<Answer, CallError> {
-        let asked = leader_name(cluster).or(self.request.candidate.as_ref());
+        let asked = cluster.present_leader().or(self.request.candidate.as_ref());
         let member = asked.and_then(|name| cluster.members.get(name));
         let Some(api_url) = member.and_then(|member| member.api_url.as_deref()) else {
             let url = asked.map(ToString::to_string).unwrap_or_default();
@@ -168,15 +163,20 @@ impl Handover<'_> {
     /// Writes the request to the store, where the agents find it, and watches what comes of it.
     async fn through_the_store(&self, cluster: &Cluster) -> anyhow::Result<String> {
         let read_at = cluster.request.as_ref().map_or(Revision::ABSENT, |one| one.revision);
-        let reply = self.store.commit(txns::requested(read_at, Some(&self.request))).await?;
+        let baton = cluster.baton.as_ref().map_or(Revision::ABSENT, |one| one.revision);
+        let txn = match self.request.accepts_loss {
+            true => txns::requested_in_vacancy(read_at, &self.request, baton),
+            false => txns::requested(read_at, Some(&self.request)),
+        };
+        let reply = self.store.commit(txn).await?;
         if !reply.succeeded {
-            bail!("somebody else asked for a switchover or failover at the same time");
+            bail!("somebody else leads by now, or asked for a switchover or failover: look again");
         }
-        let old_leader = leader_name(cluster);
+        let old_leader = cluster.present_leader();
         let watched = tokio::time::timeout(watch_bound(cluster), async {
             loop {
                 let now = self.store.read().await?;
-                if let Some(leader) = leader_name(&now).filter(|one| Some(*one) != old_leader) {
+                if let Some(leader) = now.present_leader().filter(|one| Some(*one) != old_leader) {
                     return Ok(Ok(format!("{} \"{leader}\"", self.kind.success())));
                 }
                 let outcome = now.outcome.as_ref().filter(|one| one.request == reply.revision);
@@ -192,10 +192,14 @@ impl Handover<'_> {
             Ok(Ok(Err(reason))) if reason.is_empty() => format!("{} failed", self.kind.noun()),
             Ok(Ok(Err(reason))) => format!("{} failed, details: {reason}", self.kind.noun()),
             Ok(Err::<_, anyhow::Error>(error)) => return Err(error),
-            Err(_) => format!(
-                "{} status unknown: the request is in the store, and no agent has acted on it",
-                self.kind.noun()
-            ),
+            Err(_) => {
+                let withdrawn = self.store.commit(txns::requested(reply.revision, None)).await;
+                let what = match withdrawn {
+                    Ok(reply) if reply.succeeded => "no agent acted on it, and it was withdrawn",
+                    Ok(_) | Err(_) => "the request is in the store, and no agent has acted on it",
+                };
+                format!("{} status unknown: {what}", self.kind.noun())
+            }
         };
         terminal::print(&format!("{failure}\n"))?;
         show(&self.store.read().await?, self.scope)?;

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use clap::Args;
 
-use super::handover::{self, Handover, Kind, leader_name};
+use super::handover::{self, Handover, Kind};
 use super::session::Session;
 use super::terminal;
 use crate::cluster::{Cluster, Request};
@@ -66,7 +66,7 @@ pub(super) async fn run(session: &Session, args: SwitchoverArgs) -> anyhow::Resu
 
 /// The current leader, as whoever asks believes it to be.
 async fn leader(cluster: &Cluster, args: &SwitchoverArgs) -> anyhow::Result<String> {
-    let Some(leader) = leader_name(cluster) else {
+    let Some(leader) = cluster.present_leader() else {
         bail!("the cluster has no leader to switch over from (see the command failover)");
     };
     let dynamic: Dynamic = super::members::dynamic(cluster);

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
-use crate::cluster::{Baton, Guard, Initialize, Loss, Member, Presence, Recovered, Request};
+use crate::cluster::{Basis, Baton, Guard, Initialize, Loss, Member, Presence, Recovered, Request};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Revision};
 
@@ -36,6 +36,13 @@ pub fn requested(read_at: Revision, request: Option<&Request>) -> Txn {
     replaced(keys::FAILOVER, read_at, codec::request(request))
 }
 
+/// A request that is about the vacancy in which the baton was read: it is none where that has changed.
+pub fn requested_in_vacancy(read_at: Revision, request: &Request, baton: Revision) -> Txn {
+    let mut txn = requested(read_at, Some(request));
+    txn.compares.push(at(keys::BATON, baton));
+    txn
+}
+
 /// A renewal: the holder's next baton over its last. `restored` puts `leader` back where it is
 /// missing, and then asks that it still be missing.
 pub fn renewed(last: Revision, next: &Baton, restored: Option<LeaseId>) -> Txn {
@@ -57,17 +64,18 @@ pub fn taken(seen: Revision, next: &Baton, lease: Option<LeaseId>) -> Txn {
     txn
 }
 
-/// A further condition of a change of holder after a silence: who may be carrying the silent one was
-/// counted by the list at this revision.
-pub fn failsafe_is_at(revision: Revision) -> Compare {
-    at(keys::FAILSAFE, revision)
+/// The further conditions of a change of holder: what it rests on is unchanged.
+pub fn rests_on(basis: Basis) -> impl Iterator<Item = Compare> {
+    let list = basis.failsafe.map(|revision| at(keys::FAILSAFE, revision));
+    list.into_iter().chain(basis.word.map(|revision| at(keys::FAILOVER, revision)))
 }
 
 /// A person accepts a store that went back: what it says of promotions is dropped, the next leader
-/// writes down anew what its data is.
+/// writes down anew what its data is. What was once asked for is not asked for any more.
 pub fn recovered(read_at: Revision, recovered: &Recovered) -> Txn {
     let mut txn = replaced(keys::RECOVERED, read_at, codec::recovered(recovered));
     txn.ops.push(Op::Delete(keys::LINEAGE.to_owned()));
+    txn.ops.push(put(keys::FAILOVER, codec::request(None)));
     txn
 }
 

@@ -1,6 +1,6 @@
 //! Nodes without data, and clusters without any: the first data, and copies of it.
 
-use crate::cluster::{Control, Initialize, StartAs, State, StopMode};
+use crate::cluster::{Basis, Control, Initialize, StartAs, State, StopMode};
 use crate::values::{SystemId, Term};
 
 use super::decision::{Decision, Effect, Reason};
@@ -59,7 +59,7 @@ fn take_first_baton(view: &View) -> Effect {
     let cluster = view.cluster();
     let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
     let term = cluster.highest_term().max(view.journal.promised).next().max(Term(1));
-    Effect::TakeBaton { baton, term, failsafe: None }
+    Effect::TakeBaton { baton, term, basis: Basis::default() }
 }
 
 /// A stopped standalone server becomes the first leader of a cluster that has no data yet.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{
-    Lineage, Listed, Loss, Outcome, Refusal, StartAs, StopMode, SyncNames, SyncState, Upstream,
-    Versioned,
+    Basis, Lineage, Listed, Loss, Outcome, Refusal, StartAs, StopMode, SyncNames, SyncState,
+    Upstream, Versioned,
 };
 use crate::values::{
     Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
@@ -111,8 +111,8 @@ pub enum Effect {
         baton: Revision,
         /// The new term.
         term: Term,
-        /// The revision that the `failsafe` key must still have, where it was counted by.
-        failsafe: Option<Revision>,
+        /// What must be unchanged beside it.
+        basis: Basis,
     },
     /// The first renewal of a baton that was offered by name.
     AcceptOffer,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Ballot, Refusal, StandbyFacts, Vote};
+use crate::cluster::{Ballot, Basis, Refusal, StandbyFacts, Vote};
 use crate::values::{MemberName, Term};
 
 use super::candidates::{Standings, rank};
@@ -70,6 +70,7 @@ fn ask_for_votes(view: &View) -> (Term, Effect) {
             Refusal::HolderIsAlive
             | Refusal::NotAVoter(_)
             | Refusal::Abstains(_)
+            | Refusal::StoreIsOlder
             | Refusal::Carries(_) => Term::ZERO,
         });
         promised.fold(Term::ZERO, Term::max)
@@ -101,16 +102,16 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
     let ahead = proof::ahead_of_me(view, ballot, &standings);
     let standings = proof::only_proven(view, ballot, standings);
-    let (standings, lost) = accepted_loss::take_in(view, ballot, standings);
+    let (standings, lost) = accepted_loss::take_in(view, ballot, standings, waited_for_long(view));
     let again_at = ballot.counted_at + view.settings.times.renewal_period;
     if let Some(reason) = too_early(view, ballot) {
         return Decision::wait(reason).and_look_again_at(again_at);
     }
     let carried = failsafe::may_be_carried(view, vacancy);
     if let Some(reason) = &carried
-        && !accepted_loss::is_of_me(view)
+        && let Some(reason) = accepted_loss::stands_in_the_way(view, ballot, reason)
     {
-        return Decision::wait(reason.clone()).and_look_again_at(again_at);
+        return Decision::wait(reason).and_look_again_at(again_at);
     }
     let Some(best) = chosen(view, &standings) else {
         if let Some(decision) = ahead.and_then(|voter| fetch_from(view, voter)) {
@@ -136,9 +137,11 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
         return Decision::wait(Reason::with("leave it to the better candidate", best))
             .and_look_again_at(again_at);
     }
-    let failsafe = failsafe::revision_to_keep(view);
-    let decision = promotion::take_the_seat(view, ballot, standings.lineage, failsafe);
-    accepted_loss::told(decision, lost.or(carried.map(|reason| reason.detail)))
+    let accepted = accepted_loss::named(lost, carried);
+    let word = accepted.as_ref().and_then(|_| accepted_loss::revision(view));
+    let basis = Basis { failsafe: failsafe::revision_to_keep(view), word };
+    let decision = promotion::take_the_seat(view, ballot, standings.lineage, basis);
+    accepted_loss::told(decision, accepted)
 }
 
 /// The last leader's agent answers, only its server does not yet: after a restart of everything.
@@ -170,6 +173,11 @@ fn too_early(view: &View, ballot: &Ballot) -> Option<Reason> {
     {
         return Some(Reason::with("wait: a member still sees the holder alive", name.as_str()));
     }
+    let is_behind = |refusal: &&(_, Refusal)| matches!(refusal.1, Refusal::StoreIsOlder);
+    if let Some((name, _)) = ballot.refusals.iter().find(is_behind) {
+        let label = "wait: a member has not heard that the store was accepted as it is";
+        return Some(Reason::with(label, name.as_str()));
+    }
     let higher = |refusal: &&(_, Refusal)| matches!(refusal.1, Refusal::Promised(term) if term > ballot.term);
     if let Some((name, _)) = ballot.refusals.iter().find(higher) {
         return Some(Reason::with("ask again: a member has promised a later term", name.as_str()));
@@ -195,6 +203,11 @@ fn is_fit(view: &View, standings: &Standings<'_>) -> bool {
 
 fn waited(view: &View) -> std::time::Duration {
     view.memory.vacant_since.map_or(std::time::Duration::ZERO, |since| view.now.since(since))
+}
+
+/// What the members can do by themselves they have done by then.
+fn waited_for_long(view: &View) -> bool {
+    waited(view) >= view.settings.times.ttl * 2
 }
 
 /// The better candidate may be stuck: after this long the next one goes, within the allowed lag.

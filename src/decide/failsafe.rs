@@ -181,6 +181,7 @@ pub fn may_be_carried(view: &View, vacancy: Vacancy) -> Option<Reason> {
         Refusal::HolderIsAlive
         | Refusal::Promised(_)
         | Refusal::NotAVoter(_)
+        | Refusal::StoreIsOlder
         | Refusal::Carries(_) => None,
     };
     let abstainers: Vec<MemberName> = ballot.refusals.iter().filter_map(abstaining).collect();

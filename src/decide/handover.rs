@@ -30,6 +30,10 @@ pub fn asked_for(view: &View, facts: &PrimaryFacts) -> Option<Decision> {
         let reason = format!("{} leads", view.me.name);
         return Some(answer(revision, true, reason));
     }
+    if request.accepts_loss {
+        let reason = format!("{} leads, so nothing need be lost", view.me.name);
+        return Some(refuse(revision, reason));
+    }
     if let Some(leader) = &request.leader
         && *leader != view.me.name
     {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Ballot, Lineage, PromotionState, StandbyFacts, Versioned};
-use crate::values::{LeaseDeadline, Revision};
+use crate::cluster::{Ballot, Basis, Lineage, PromotionState, StandbyFacts, Versioned};
+use crate::values::LeaseDeadline;
 
 use super::decision::{Decision, Effect, Reason};
 use super::slots;
@@ -15,11 +15,11 @@ pub fn take_the_seat(
     view: &View,
     ballot: &Arc<Ballot>,
     lineage: Lineage,
-    failsafe: Option<Revision>,
+    basis: Basis,
 ) -> Decision {
     let term = ballot.term;
     let voters: Vec<&str> = ballot.votes.iter().map(|vote| vote.name.as_str()).collect();
-    let mut effects = vec![Effect::TakeBaton { baton: ballot.baton, term, failsafe }];
+    let mut effects = vec![Effect::TakeBaton { baton: ballot.baton, term, basis }];
     effects.extend(promote(view, lineage));
     let detail = format!("term {term}, votes of {}", voters.join(", "));
     Decision::act(Reason::with("take the lead: won the race", detail), JobKind::Promote, effects)

@@ -19,9 +19,8 @@ pub fn hold_still(view: &View) -> Option<Decision> {
          be lost with `pgbaton ctl recover --accept-term {seen}`"
     );
     if view.memory.promise_asked.is_some() {
-        let refusal = Refusal::NotAVoter("the store is older than this node".to_owned());
         let reason = Reason::with("refuse to promise: the store is older than this node", what);
-        let effects = vec![Effect::RefusePromise(refusal)];
+        let effects = vec![Effect::RefusePromise(Refusal::StoreIsOlder)];
         return Some(Decision::act(reason, JobKind::Vote, effects));
     }
     let is_whole = view.job.is_none() && view.journal.unfinished.is_none();

@@ -172,7 +172,6 @@ fn a_candidate_that_is_too_far_behind_is_refused() {
         let sql = "SELECT count(flush_lsn) FROM pg_stat_replication";
         sql::value(server, sql).as_deref() == Ok("1")
     });
-    sql::run(cluster.nodes[standby].postgresql(), "SELECT pg_wal_replay_pause()");
     // The standby's connection to the primary is stopped where it stands.
     let receiver = cluster.nodes[standby].receiver();
     nix::sys::signal::kill(receiver, nix::sys::signal::Signal::SIGSTOP).expect("a process of ours");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pgbaton::cluster::{Baton, BatonState, Member, MemberState, Outcome, Role};
+use pgbaton::cluster::{Baton, BatonState, Member, MemberState, Outcome, Presence, Role};
 use pgbaton::dcs::codec;
 use pgbaton::publish::Status;
 use pgbaton::values::{Incarnation, Revision, Term};
@@ -66,6 +66,8 @@ impl Pair {
         };
         self.a.store.put("baton", codec::baton(&baton));
         self.a.store.put("leader", holder.to_owned());
+        let presence = Presence { incarnation: baton.incarnation, promised: baton.term };
+        self.a.store.put(&format!("agents/{holder}"), codec::presence(&presence));
     }
 
     /// Publishes what the store holds now, as `a`'s loop does.

@@ -151,6 +151,7 @@ impl Truth {
         }
         self.longest_ttl = self.longest_ttl.max(baton.ttl);
         let before = self.baton.take();
+        let accepted = self.loss_accepted_of.take();
         self.previous = before.as_ref().map(|baton| baton.incarnation);
         match baton.state {
             BatonState::Held => {
@@ -158,7 +159,7 @@ impl Truth {
                 let lease = TrueLease { incarnation, sent_at: author.sent_at, ttl: baton.ttl };
                 self.leases[node] = Some(lease);
                 self.terms[node] = baton.term;
-                self.holds(before.as_ref(), &baton);
+                self.holds(before.as_ref(), &baton, accepted);
             }
             BatonState::Offered | BatonState::Released => self.leases[node] = None,
         }
@@ -200,8 +201,7 @@ impl Truth {
         self.loss_accepted_of = accepting.and_then(|request| request.candidate.clone());
     }
 
-    fn holds(&mut self, before: Option<&Baton>, baton: &Baton) {
-        let accepted = self.loss_accepted_of.take();
+    fn holds(&mut self, before: Option<&Baton>, baton: &Baton, accepted: Option<MemberName>) {
         let Some(before) = before else { return };
         let same = before.incarnation == baton.incarnation;
         match before.state {

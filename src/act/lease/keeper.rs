@@ -9,7 +9,7 @@ use super::held::Held;
 use super::orders::{LeaseError, Order, What};
 use super::parts::KeeperParts;
 use super::tries::{Sent, Tries};
-use crate::cluster::{Baton, BatonState, Versioned};
+use crate::cluster::{Basis, Baton, BatonState, Versioned};
 use crate::dcs::{Store, Txn, txns};
 use crate::decide::{HeldLease, LeaseSight};
 use crate::mutants::{Mutant, planted};
@@ -93,9 +93,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
 
     async fn obey(&mut self, order: Order) {
         let result = match order.what {
-            What::Take { baton, term, failsafe } => {
-                self.take(baton, term, failsafe).await.map(Some)
-            }
+            What::Take { baton, term, basis } => self.take(baton, term, basis).await.map(Some),
             What::Resume => self.resume().await.map(Some),
             What::Accept => self.accept().await.map(Some),
             What::Refound(term) => self.refound(term).await.map(Some),
@@ -126,7 +124,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         &mut self,
         seen: Revision,
         term: crate::values::Term,
-        failsafe: Option<Revision>,
+        basis: Basis,
     ) -> Result<LeaseDeadline, LeaseError> {
         let mut baton = self.fresh(term, BatonState::Held);
         // The former holder's position bounds what may be lost until this one has its own.
@@ -135,7 +133,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         }
         let lease = *self.parts.display.borrow();
         let mut txn = txns::taken(seen, &baton, lease);
-        txn.compares.extend(failsafe.map(txns::failsafe_is_at));
+        txn.compares.extend(txns::rests_on(basis));
         self.become_holder(baton, txn).await
     }
 

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cluster::Basis;
 use crate::values::{Incarnation, LeaseDeadline, MemberName, Revision, Term, WalPosition};
 
 /// Why an order was not carried out.
@@ -39,7 +40,7 @@ pub struct Order {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Take { baton: Revision, term: Term, failsafe: Option<Revision> },
+    Take { baton: Revision, term: Term, basis: Basis },
     Accept,
     Resume,
     Refound(Term),
@@ -59,7 +60,7 @@ impl LeaseOrders {
         (Self(sender), receiver)
     }
 
-    /// Replaces the baton that has this revision, where the `failsafe` key still has the given one;
+    /// Replaces the baton that has this revision, where what it rests on is unchanged, too;
     /// returns the deadline of the new lease.
     ///
     /// # Errors
@@ -68,9 +69,9 @@ impl LeaseOrders {
         &self,
         baton: Revision,
         term: Term,
-        failsafe: Option<Revision>,
+        basis: Basis,
     ) -> Result<LeaseDeadline, LeaseError> {
-        self.ask(What::Take { baton, term, failsafe }).await?.ok_or(LeaseError::NotHeld)
+        self.ask(What::Take { baton, term, basis }).await?.ok_or(LeaseError::NotHeld)
     }
 
     /// Takes the baton of a later term in a store that was emptied; returns its deadline.

@@ -58,7 +58,11 @@ fn who_has_everything_goes_before_who_is_named() {
 fn what_it_lacks_is_fetched_first_where_that_can_be() {
     let both = left_alone().member("b", Role::Replica).ballot(&[("b", 1, 100), ("c", 1, 90)]);
     let fetches = "fetch the acknowledged commits that no candidate has: up to 0/64 from b";
-    check(&asked(both.may_not_lead("b"), "c", true), fetches);
+    let mut word = asked(both.may_not_lead("b"), "c", true);
+    check(&word, fetches);
+    word.memory.vacant_since = Some(word.now - word.settings.times.ttl * 2);
+    let label = decide(&word).reason.label;
+    assert_eq!(label, "take the lead: somebody accepted what may be lost", "it did not come");
 }
 
 #[test]
@@ -74,6 +78,16 @@ fn a_bound_on_the_lag_and_who_may_carry_the_leader_are_a_persons_to_waive() {
         .round(2);
     let label = "stand by: the silent leader may be carried by other members";
     assert_eq!(decide(&behind).reason.label, label);
+    for answer in [
+        Refusal::HolderIsAlive,
+        Refusal::Carries("until then".to_owned()),
+        Refusal::NotAVoter("the server is a primary".to_owned()),
+    ] {
+        let mut answered = asked(behind.clone(), "c", true).refused("b", answer);
+        answered.memory.vacant_since = Some(answered.now - answered.settings.times.ttl * 9);
+        let label = "stand by: a member answers that may see or carry the silent leader";
+        assert_eq!(decide(&answered).reason.label, label, "for as long as it answers so");
+    }
     let decision = decide(&asked(behind, "c", true));
     assert_eq!(decision.reason.label, "take the lead: somebody accepted what may be lost");
     assert!(
@@ -81,4 +95,8 @@ fn a_bound_on_the_lag_and_who_may_carry_the_leader_are_a_persons_to_waive() {
         "{:?}",
         decision.reason
     );
+    let basis = Basis { failsafe: Some(Revision(30)), word: Some(Revision(31)) };
+    let took =
+        matches!(decision.effects[0], Effect::TakeBaton { basis: found, .. } if found == basis);
+    assert!(took, "{:?}", decision.effects[0]);
 }

@@ -108,7 +108,8 @@ fn a_taker_needs_two_of_three_that_do_not_carry_the_holder() {
         "take the lead: won the race: term 4, votes of b",
     );
     let failsafe = Some(Revision(30));
-    let take = Effect::TakeBaton { baton: Revision(30), term: Term(4), failsafe };
+    let basis = Basis { failsafe, word: None };
+    let take = Effect::TakeBaton { baton: Revision(30), term: Term(4), basis };
     assert_eq!(effects[0], take);
     let stranger = alone.refused("d", Refusal::Abstains("there is no data".to_owned()));
     assert_eq!(decide(&stranger).reason.label, label, "who is not listed does not count");
@@ -123,7 +124,7 @@ fn a_lease_that_was_given_up_is_carried_by_nobody() {
         .silent("c")
         .round(2);
     let effects = check(&view, "take the lead: won the race: term 4, votes of b");
-    assert!(matches!(effects[0], Effect::TakeBaton { failsafe: None, .. }));
+    assert!(matches!(effects[0], Effect::TakeBaton { basis: Basis { failsafe: None, .. }, .. }));
 }
 
 #[test]

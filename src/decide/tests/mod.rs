@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cluster::{
-    BatonState, ControlState, Initialize, Refusal, Request, Role, StartAs, StopMode,
+    Basis, BatonState, ControlState, Initialize, Refusal, Request, Role, StartAs, StopMode,
 };
 use crate::config::DivergedData;
 use crate::values::{Revision, Term};

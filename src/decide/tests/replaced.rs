@@ -17,8 +17,7 @@ fn nothing_is_built_on_a_store_that_shows_less_than_was_seen() {
         assert_eq!(check(&view, expected), []);
     }
     let asked = older(view("b").standby(1, 100)).promise_asked(4);
-    let refusal = Refusal::NotAVoter("the store is older than this node".to_owned());
-    assert_eq!(decide(&asked).effects, [Effect::RefusePromise(refusal)]);
+    assert_eq!(decide(&asked).effects, [Effect::RefusePromise(Refusal::StoreIsOlder)]);
 }
 
 #[test]
@@ -44,10 +43,14 @@ fn an_emptied_store_is_nobodys_to_found_anew() {
 fn a_person_can_accept_what_the_store_has() {
     let accepted = view("b").standby(1, 100).seen(5).recovered(5);
     let effects = check(
-        &accepted.seat(Seat::Vacant(Vacancy::Silent)),
+        &accepted.clone().seat(Seat::Vacant(Vacancy::Silent)),
         "race: ask the others where they stand: term 6",
     );
     assert_eq!(effects, [Effect::CollectVotes { term: Term(6), baton: Revision(30) }]);
+    let raced = accepted.clone().seat(Seat::Vacant(Vacancy::Silent)).ballot(&[("b", 1, 100)]);
+    let raced = raced.refused("c", Refusal::StoreIsOlder);
+    let expected = "wait: a member has not heard that the store was accepted as it is: c";
+    assert_eq!(check(&raced, expected), []);
     let too_little = view("b").standby(1, 100).seen(5).recovered(4);
     let decision = decide(&too_little.seat(Seat::Vacant(Vacancy::Silent)));
     assert_eq!(decision.reason.label, "hold still: the store is older than this node");

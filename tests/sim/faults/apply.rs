@@ -74,6 +74,13 @@ pub fn begin(world: &Rc<World>, fault: &Fault, last: Option<usize>) -> Underway 
         What::ChangeSync => change_sync(world),
         What::Switchover | What::Failover => ask(world, fault.what == What::Switchover),
         What::AcceptLoss => accept_loss(world, node),
+        What::CutFromLeader => {
+            let (leader, cut) =
+                (choose(world, Target::Leader), Link { cut: true, ..Link::default() });
+            let mut net = world.net.borrow_mut();
+            net.agents[node][leader] = cut;
+            net.agents[leader][node] = cut;
+        }
         _ => net(world, node, fault.what),
     }
     let lasts = match fault.what {
@@ -333,6 +340,7 @@ fn told(what: What) -> &'static str {
         What::StaleLeader => "FAULT: it talks to a stale leader of the store",
         What::Isolate => "FAULT: it is isolated",
         What::DeafAgent => "FAULT: its agent hears nobody",
+        What::CutFromLeader => "FAULT: its agent and the leader's do not hear each other",
         What::SlowAgents => "FAULT: its agent and the others hear each other late",
         What::MuteAgent => "FAULT: its agent is not heard",
         What::CutReplication => "FAULT: its replication is cut",

@@ -68,6 +68,8 @@ pub enum What {
     MuteAgent,
     /// The node's agent hears nothing of the others, but is heard.
     DeafAgent,
+    /// The node's agent and the leader's do not hear each other.
+    CutFromLeader,
     /// What the node's agent and the others tell each other takes long.
     SlowAgents,
     /// The node's server gets no log, and sends none.

@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 24] = [
+const ALL: [History; 25] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -78,6 +78,7 @@ const ALL: [History; 24] = [
     History { name: ONE_OF_THREE, plan: one_of_three },
     History { name: "a_person_may_let_the_last_one_lead", plan: accepted_loss },
     History { name: OLD_ACCEPTANCE, plan: old_acceptance },
+    History { name: ANSWERS, plan: overruled_answers },
 ];
 
 /// A timeline that was left goes further than the one that was taken.
@@ -94,6 +95,9 @@ pub const ONE_OF_THREE: &str = "one_of_two_that_all_commits_waited_for_is_enough
 
 /// A person accepted a loss while the leader lived; then it dies, and with it who had everything.
 pub const OLD_ACCEPTANCE: &str = "an_acceptance_of_loss_is_of_one_vacancy";
+
+/// A person says that the members which do not answer are stopped, and one that answers carries the leader.
+pub const ANSWERS: &str = "who_answers_that_it_carries_the_leader_is_believed";
 
 /// Lives those whose name holds `name`; when the story is told, up to the first life that breaks a
 /// rule.
@@ -263,6 +267,17 @@ fn old_acceptance() -> Plan {
     ];
     let sync = SyncPlan { mode: true.into(), strict: false, count: 1 };
     Plan { sync, faulty_for: Duration::from_secs(9), ..plan(faults) }
+}
+
+fn overruled_answers() -> Plan {
+    let faults = vec![
+        fault(What::CutFromLeader, Target::Other, 90, 1_500),
+        fault(What::CutStore, Target::Leader, 100, 1_500),
+        fault(What::AcceptLoss, Target::Any, 400, 10),
+        fault(What::AcceptLoss, Target::Any, 600, 10),
+    ];
+    let faulty_for = Duration::from_secs(9);
+    Plan { failsafe: true, lag_bytes_max: 1 << 20, faulty_for, ..plan(faults) }
 }
 
 /// A question of the first leader's arrives when it has given its lease up and takes it again.

@@ -67,6 +67,8 @@ pub fn opened(world: &World, node: usize, at: At) -> usize {
     truth.openings.push(Opening { node });
     truth.acknowledged = Some(at);
     if began == Began::Acceptance {
+        // It was about this opening. Later ones start from what is here now.
+        truth.began = Began::Race(None);
         truth.sync_acknowledged = Some(at).filter(|_| truth.sync.is_some());
     }
     let opening = truth.openings.len() - 1;
