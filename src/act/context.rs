@@ -66,7 +66,7 @@ pub struct Kept {
     /// The term of the lease as the events last told of it: `None` for none.
     pub lease_told: Cell<Option<Term>>,
     /// The baton's revision of the last round of asking, and how many there were.
-    pub rounds: Cell<(Revision, u32)>,
+    pub rounds: Cell<((Revision, Option<Revision>), u32)>,
 }
 
 /// What an effect can reach.

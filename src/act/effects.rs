@@ -129,8 +129,8 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::RemoveData => Ok(context.server.remove_data().await?),
         Effect::CreateAccounts => Ok(context.server.create_accounts().await?),
         Effect::FinishBootstrap => records::finish_bootstrap(context).await,
-        Effect::CollectVotes { term, baton } => {
-            election::collect_votes(context, *term, *baton).await
+        Effect::CollectVotes { term, baton, word } => {
+            election::collect_votes(context, *term, *baton, *word).await
         }
         Effect::FetchLog(fetch) => election::fetch_log(context, fetch).await,
         Effect::Promise { term } => election::promise(context, *term).await,

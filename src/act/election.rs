@@ -121,17 +121,16 @@ pub async fn collect_votes<P: Ports>(
     context: &Context<P>,
     term: Term,
     baton: Revision,
+    word: Option<Revision>,
 ) -> Result<(), EffectError> {
     let cluster = context.cluster();
     let me = context.me();
-    // Where a person's word is to count, who answers all the same matters, and every address is tried.
-    let by_word = cluster.pending_request().is_some_and(|request| request.accepts_loss);
     let former = cluster.baton.as_ref().map(|baton| baton.value.holder.clone());
-    let former = former.filter(|_| !by_word && !cluster.was_recovered());
+    let former = former.filter(|_| word.is_none() && !cluster.was_recovered());
     let within = context.settings().times.one_try.min(ONE_ROUND);
     let ask = Ask { term, candidate: me.name.clone() };
     let mut questions = FuturesUnordered::new();
-    let peers = whom_to_ask(&cluster, &me.name, by_word);
+    let peers = whom_to_ask(&cluster, &me.name, word.is_some());
     let mut open: Vec<_> = peers.iter().map(|peer| peer.name.clone()).collect();
     for peer in peers {
         let ask = &ask;
@@ -168,10 +167,10 @@ pub async fn collect_votes<P: Ports>(
     silent.extend(open);
     votes.extend(own_vote);
     let (before, rounds) = context.kept.rounds.get();
-    let round = if before == baton { rounds + 1 } else { 1 };
-    context.kept.rounds.set((baton, round));
+    let round = if before == (baton, word) { rounds + 1 } else { 1 };
+    context.kept.rounds.set(((baton, word), round));
     let counted_at = context.clock.now();
-    let ballot = Ballot { term, baton, counted_at, round, votes, refusals, silent };
+    let ballot = Ballot { term, baton, word, counted_at, round, votes, refusals, silent };
     context.note(Note::Ballot(Arc::new(ballot)));
     Ok(())
 }

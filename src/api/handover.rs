@@ -35,13 +35,20 @@ pub async fn post(api: &ApiState, action: Action, request: HttpRequest) -> Resul
     let fields = body::object(request).await?;
     let (action, request) = preflight::read(action, &fields)?;
     let look = api.look().await?;
+    let term = term(&look.cluster);
+    if let Some(shown) = preflight::shown_term(&fields)?.filter(|shown| *shown != term) {
+        let why = format!(
+            "somebody has led since: term {shown} was shown, term {term} is reached; look again"
+        );
+        return Err(preflight::precondition(why));
+    }
     let candidates = preflight::candidates(action, &request, &look.cluster)?;
     one_must_be_fit(candidates).await?;
     let asked = Asked {
         action,
         revision: write(api, &look, &request).await?,
         leader: preflight::holder(&look.cluster).filter(|_| !request.accepts_loss),
-        term: term(&look.cluster),
+        term,
         candidate: request.candidate,
         is_left_to_the_race: look.cluster.present_leader().is_none() && !request.accepts_loss,
     };
@@ -52,18 +59,25 @@ pub async fn post(api: &ApiState, action: Action, request: HttpRequest) -> Resul
         accepts_loss = request.accepts_loss,
         "a handover is asked for"
     );
-    let text = outcome(api, &asked).await?;
+    // Whoever asked may go away; what nobody acts on is withdrawn all the same.
+    let api = api.clone();
+    let awaited = tokio::spawn(async move { outcome(&api, &asked).await }).await;
+    let text = awaited.map_err(|error| {
+        Refused::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the wait broke off: {error}"))
+    })??;
     Ok(reply::text(StatusCode::OK, text))
 }
 
-/// `DELETE /switchover`: withdraws a scheduled one, which another tool may have written.
+/// `DELETE /switchover`: withdraws a scheduled one, which another tool may have written; where nobody leads,
+/// whatever is asked for.
 ///
 /// # Errors
 /// The refusal to answer with.
 pub async fn delete(api: &ApiState) -> Result<Reply, Refused> {
     let look = api.look().await?;
-    let scheduled = look.cluster.pending_request().is_some_and(|one| one.scheduled_at.is_some());
-    if !scheduled {
+    let nobody_leads = look.cluster.present_leader().is_none();
+    let pending = look.cluster.pending_request();
+    if !pending.is_some_and(|one| one.scheduled_at.is_some() || nobody_leads) {
         return Err(Refused::new(StatusCode::NOT_FOUND, "no switchover is scheduled"));
     }
     match api.write(txns::requested(look.revision_of(keys::FAILOVER), None)).await {
@@ -168,9 +182,11 @@ async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
     if let Some(leader) = cluster.and_then(|cluster| asked.new_holder(cluster)) {
         return Ok(asked.success(&leader));
     }
-    if cluster.is_some_and(|cluster| cluster.present_leader().is_none()) {
+    if let Some(cluster) = cluster.filter(|cluster| cluster.present_leader().is_none()) {
         // Nobody is there to refuse it, and it must not be carried out when nobody thinks of it any more.
-        if let Ok(Written::At(_)) = api.write(txns::requested(asked.revision, None)).await {
+        let baton = cluster.baton.as_ref().map_or(Revision::ABSENT, |baton| baton.revision);
+        let withdrawn = api.write(txns::withdrawn_in_vacancy(asked.revision, baton)).await;
+        if let Ok(Written::At(_)) = withdrawn {
             let why = format!("nobody leads, and this node says: {}", status.decision.reason);
             return Err(asked.failure(&why));
         }

@@ -9,7 +9,7 @@ use super::reply::Refused;
 use super::shown::is_same_name;
 use crate::cluster::{BatonState, Cluster, Member, Request};
 use crate::config::{Dynamic, Floors, SynchronousMode};
-use crate::values::MemberName;
+use crate::values::{MemberName, Term};
 
 /// Which of the two is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Action {
 /// # Errors
 /// With 400, naming what is wrong; with 501 for a scheduled one.
 pub fn read(action: Action, fields: &Map<String, Value>) -> Result<(Action, Request), Refused> {
-    body::only(fields, &["leader", "candidate", "member", "scheduled_at", "accept_loss"])?;
+    body::only(fields, &["leader", "candidate", "member", "scheduled_at", "accept_loss", "term"])?;
     let leader = body::text(fields, "leader")?;
     let (candidate, member) = (body::text(fields, "candidate")?, body::text(fields, "member")?);
     if candidate.is_some() && member.is_some() && candidate != member {
@@ -76,11 +76,26 @@ pub fn read(action: Action, fields: &Map<String, Value>) -> Result<(Action, Requ
     }
     let action = if leader.is_some() { Action::Switchover } else { Action::Failover };
     let accepts_loss = body::flag(fields, "accept_loss")?;
+    shown_term(fields)?;
     if accepts_loss && action == Action::Switchover {
         return Err(body::bad("accept_loss: a switchover loses nothing; it is for a failover"));
     }
     let (leader, candidate) = (leader.map(MemberName::from), candidate.map(MemberName::from));
     Ok((action, Request { leader, candidate, scheduled_at: None, accepts_loss }))
+}
+
+/// The term that whoever asks was shown, if the body tells.
+///
+/// # Errors
+/// With 400, when it is no whole number.
+pub fn shown_term(fields: &Map<String, Value>) -> Result<Option<Term>, Refused> {
+    match fields.get("term") {
+        None | Some(Value::Null) => Ok(None),
+        Some(term) => match term.as_u64() {
+            Some(term) => Ok(Some(Term(term))),
+            None => Err(body::bad("term: expected the whole number of the baton's term")),
+        },
+    }
 }
 
 /// The members of which at least one must be fit.
@@ -130,7 +145,8 @@ pub fn candidates<'a>(
     };
     if found.is_empty() {
         return Err(precondition(match &request.candidate {
-            Some(name) => format!("{name} is not a synchronous standby"),
+            Some(name) if must_be_listed => format!("{name} is not a synchronous standby"),
+            Some(name) => format!("{name} is not there: its agent does not run"),
             None if must_be_listed => "there is no synchronous standby".to_owned(),
             None => "there is no other member that could take over".to_owned(),
         }));
@@ -157,7 +173,8 @@ fn names_are_known(request: &Request, cluster: &Cluster) -> Result<(), Refused> 
 fn nothing_is_pending(request: &Request, cluster: &Cluster) -> Result<(), Refused> {
     let Some(pending) = cluster.pending_request() else { return Ok(()) };
     // While nobody leads there is nobody to refuse what cannot be done, and it stays.
-    if request.accepts_loss && cluster.present_leader().is_none() {
+    let is_due = pending.scheduled_at.is_none();
+    if request.accepts_loss && is_due && cluster.present_leader().is_none() {
         return Ok(());
     }
     let from = pending.leader.as_ref().map_or(String::new(), |leader| format!(" from {leader}"));

@@ -52,6 +52,9 @@ pub struct Ballot {
     pub term: Term,
     /// The baton's revision at that time; a ballot is worth nothing once that has changed.
     pub baton: Revision,
+    /// The revision of the person's word in answer to which was asked, if there was one: then everybody was
+    /// asked of whom there is an address, and given their time.
+    pub word: Option<Revision>,
     /// When asking ended: all had answered, or had had their time.
     pub counted_at: Monotonic,
     /// Which round this is since the seat fell vacant, from 1.

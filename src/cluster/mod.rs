@@ -145,10 +145,14 @@ impl Cluster {
     /// Who leads, or is offered the lead, and is there, as far as the store tells. The leader key outlives an agent that is gone; what the
     /// agent says of itself does not, and another start of it is another agent.
     pub fn present_leader(&self) -> Option<&MemberName> {
-        let Some(baton) = self.baton.as_ref().map(|baton| &baton.value) else {
-            let leader = self.leader.as_ref().map(|leader| &leader.value);
-            return leader.filter(|name| self.members.contains_key(*name));
-        };
+        let holder = self.baton.as_ref().map(|baton| &baton.value.holder);
+        let leader = self.leader.as_ref().map(|leader| &leader.value);
+        // The leader key of an agent of another kind, which has no baton.
+        let of_another = leader.filter(|name| Some(*name) != holder);
+        if let Some(leader) = of_another.filter(|name| self.members.contains_key(*name)) {
+            return Some(leader);
+        }
+        let baton = &self.baton.as_ref()?.value;
         let is_there = self
             .presences
             .get(&baton.holder)

@@ -15,7 +15,7 @@ use super::session::{ClusterStore, Session};
 use super::terminal::{self, End};
 use crate::cluster::{Cluster, Member, Request};
 use crate::dcs::txns;
-use crate::values::{MemberName, Revision};
+use crate::values::{MemberName, Revision, Term};
 
 /// An agent watches a handover for twice this long at least, then says that it does not know.
 const ROUND_MIN: Duration = Duration::from_secs(10);
@@ -147,7 +147,9 @@ impl Handover<'_> {
             Some((key.to_owned(), json!(name.as_ref()?.as_str())))
         };
         let accepts_loss = self.request.accepts_loss;
-        let accepted = accepts_loss.then(|| ("accept_loss".to_owned(), json!(true)));
+        let accepted = [("accept_loss", json!(true)), ("term", json!(term(cluster)))];
+        let accepted = accepted.map(|(key, value)| (key.to_owned(), value));
+        let accepted = accepted.into_iter().filter(|_| accepts_loss);
         Call {
             method: Method::POST,
             api_url,
@@ -176,7 +178,11 @@ impl Handover<'_> {
         let watched = tokio::time::timeout(watch_bound(cluster), async {
             loop {
                 let now = self.store.read().await?;
-                if let Some(leader) = now.present_leader().filter(|one| Some(*one) != old_leader) {
+                // Where nobody led, the holder of before may only be back; agents of another kind have no terms.
+                let is_later =
+                    old_leader.is_some() || now.baton.is_none() || term(&now) > term(cluster);
+                let is_new = |one: &&MemberName| Some(*one) != old_leader && is_later;
+                if let Some(leader) = now.present_leader().filter(is_new) {
                     return Ok(Ok(format!("{} \"{leader}\"", self.kind.success())));
                 }
                 let outcome = now.outcome.as_ref().filter(|one| one.request == reply.revision);
@@ -193,10 +199,9 @@ impl Handover<'_> {
             Ok(Ok(Err(reason))) => format!("{} failed, details: {reason}", self.kind.noun()),
             Ok(Err::<_, anyhow::Error>(error)) => return Err(error),
             Err(_) => {
-                let withdrawn = self.store.commit(txns::requested(reply.revision, None)).await;
-                let what = match withdrawn {
-                    Ok(reply) if reply.succeeded => "no agent acted on it, and it was withdrawn",
-                    Ok(_) | Err(_) => "the request is in the store, and no agent has acted on it",
+                let what = match self.withdraw(reply.revision).await {
+                    true => "nobody leads, and the request was withdrawn",
+                    false => "the request is in the store, and no agent has acted on it",
                 };
                 format!("{} status unknown: {what}", self.kind.noun())
             }
@@ -205,6 +210,22 @@ impl Handover<'_> {
         show(&self.store.read().await?, self.scope)?;
         Err(End::Refused.into())
     }
+
+    /// Takes a request back where nobody leads who could still act on it; says whether it did.
+    async fn withdraw(&self, asked_at: Revision) -> bool {
+        let Ok(now) = self.store.read().await else { return false };
+        let baton = now.baton.as_ref().map_or(Revision::ABSENT, |one| one.revision);
+        if now.present_leader().is_some() {
+            return false;
+        }
+        let reply = self.store.commit(txns::withdrawn_in_vacancy(asked_at, baton)).await;
+        reply.is_ok_and(|reply| reply.succeeded)
+    }
+}
+
+/// The term of the baton, whoever holds it.
+fn term(cluster: &Cluster) -> Term {
+    cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term)
 }
 
 /// For how long a handover is watched.

@@ -43,6 +43,13 @@ pub fn requested_in_vacancy(read_at: Revision, request: &Request, baton: Revisio
     txn
 }
 
+/// The end of a request that nobody has acted on in the vacancy of this baton.
+pub fn withdrawn_in_vacancy(asked_at: Revision, baton: Revision) -> Txn {
+    let mut txn = requested(asked_at, None);
+    txn.compares.push(at(keys::BATON, baton));
+    txn
+}
+
 /// A renewal: the holder's next baton over its last. `restored` puts `leader` back where it is
 /// missing, and then asks that it still be missing.
 pub fn renewed(last: Revision, next: &Baton, restored: Option<LeaseId>) -> Txn {

@@ -81,6 +81,11 @@ fn accepted(view: &View) -> Option<(&MemberName, Revision)> {
     let Request { candidate, accepts_loss, .. } = versioned.value.as_ref()?;
     let of_this_vacancy = planted(Mutant::LossAcceptedForGood)
         || cluster.baton.as_ref().is_none_or(|baton| baton.revision < versioned.revision);
-    let candidate = candidate.as_ref().filter(|_| *accepts_loss && of_this_vacancy)?;
+    let holder = cluster.baton.as_ref().map(|baton| &baton.value.holder);
+    let leads = cluster.leader.as_ref().map(|leader| &leader.value);
+    // An agent of another kind leads, of which the baton does not tell.
+    let by_another = leads.is_some() && leads != holder;
+    let candidate =
+        candidate.as_ref().filter(|_| *accepts_loss && of_this_vacancy && !by_another)?;
     Some((candidate, versioned.revision))
 }

@@ -91,6 +91,7 @@ mod tests {
         Ballot {
             term: Term(3),
             baton: Revision(1),
+            word: None,
             counted_at: Monotonic::ZERO,
             round: 1,
             votes,

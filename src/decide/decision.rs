@@ -95,6 +95,8 @@ pub enum Effect {
         term: Term,
         /// The baton's revision that is to be replaced.
         baton: Revision,
+        /// The revision of a person's word that is to count: who answers all the same matters then.
+        word: Option<Revision>,
     },
     /// Get the log up to here from a voter, which has it and may not lead.
     FetchLog(Fetch),

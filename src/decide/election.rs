@@ -42,7 +42,11 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
     }
     let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
     match &view.memory.ballot {
-        Some(ballot) if ballot.baton == baton && is_fresh(view, ballot) => {
+        Some(ballot)
+            if ballot.baton == baton
+                && ballot.word == accepted_loss::revision(view)
+                && is_fresh(view, ballot) =>
+        {
             count(view, vacancy, ballot)
         }
         _ => ask(view, "race: ask the others where they stand"),
@@ -77,7 +81,7 @@ fn ask_for_votes(view: &View) -> (Term, Effect) {
     });
     let term = held.next().max(cluster.highest_term()).max(view.journal.promised).max(refused);
     let baton = cluster.baton.as_ref().map(|baton| baton.revision).unwrap_or_default();
-    (term, Effect::CollectVotes { term, baton })
+    (term, Effect::CollectVotes { term, baton, word: accepted_loss::revision(view) })
 }
 
 /// Gets what this node lacks of the acknowledged commits from the voter that has it, and asks anew.
@@ -174,7 +178,9 @@ fn too_early(view: &View, ballot: &Ballot) -> Option<Reason> {
         return Some(Reason::with("wait: a member still sees the holder alive", name.as_str()));
     }
     let is_behind = |refusal: &&(_, Refusal)| matches!(refusal.1, Refusal::StoreIsOlder);
-    if let Some((name, _)) = ballot.refusals.iter().find(is_behind) {
+    if let Some((name, _)) = ballot.refusals.iter().find(is_behind)
+        && view.cluster().was_recovered()
+    {
         let label = "wait: a member has not heard that the store was accepted as it is";
         return Some(Reason::with(label, name.as_str()));
     }
@@ -183,7 +189,9 @@ fn too_early(view: &View, ballot: &Ballot) -> Option<Reason> {
         return Some(Reason::with("ask again: a member has promised a later term", name.as_str()));
     }
     let former = view.cluster().baton.as_ref().map(|baton| baton.value.holder.clone());
-    let late = ballot.silent.iter().find(|name| Some(*name) != former.as_ref())?;
+    // To a person's word everybody gets a second round.
+    let may_be_late = |name: &&MemberName| ballot.word.is_some() || Some(*name) != former.as_ref();
+    let late = ballot.silent.iter().find(may_be_late)?;
     (ballot.round < 2).then(|| Reason::with("ask again: a member did not answer", late.as_str()))
 }
 

@@ -192,7 +192,7 @@ pub fn may_be_carried(view: &View, vacancy: Vacancy) -> Option<Reason> {
     let listed: Vec<&str> = list.keys().map(MemberName::as_str).collect();
     let detail = format!(
         "{needed} of {} have to say that they do not, {found} did; those that are gone for good have \
-         to come back, or be taken from the failsafe key by a person",
+         to come back, or a person says that they are stopped (`pgbaton ctl failover --accept-loss`)",
         listed.join(", ")
     );
     Some(Reason::with("stand by: the silent leader may be carried by other members", detail))

@@ -157,6 +157,7 @@ mod tests {
         Ballot {
             term: Term(3),
             baton: Revision(1),
+            word: None,
             counted_at: Monotonic::ZERO,
             round: 1,
             votes: votes.iter().map(vote).collect(),

@@ -22,6 +22,7 @@ pub fn fit(state: &State, voters: &[usize], lag_counts: bool) -> Vec<usize> {
     let ballot = Ballot {
         term: Term(9),
         baton: Revision(1),
+        word: None,
         counted_at: Monotonic::ZERO,
         round: 2,
         votes: voters.iter().map(vote).collect(),

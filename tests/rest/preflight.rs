@@ -54,7 +54,7 @@ async fn a_request_that_makes_no_sense_is_refused() {
             json!({"leader": "a", "canditate": "b"}),
             400,
             "unknown key \"canditate\": expected leader, candidate, member, scheduled_at, \
-             accept_loss",
+             accept_loss, term",
         ),
         (
             "/failover",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pgbaton::cluster::{Baton, BatonState, SyncState};
+use pgbaton::cluster::{Baton, BatonState, Cluster, SyncState};
 use pgbaton::dcs::{Op, RawSnapshot, RawValue, Txn, decode, keys};
 use pgbaton::values::{Incarnation, Lsn, MemberName, Term, WalPosition};
 
@@ -137,15 +137,10 @@ impl Truth {
         });
         self.records(txn);
         self.hears_a_person(txn);
-        let baton = txn.ops.iter().find_map(|op| match op {
-            Op::Put(key, value, _) if key == keys::BATON => Some(value.clone()),
-            Op::Put(..) | Op::Delete(_) => None,
-        });
-        let (Some(value), Some(node)) = (baton, author.node) else { return };
-        let mut snapshot = RawSnapshot::default();
-        let raw = RawValue { value, mod_revision: Default::default(), lease: None };
-        snapshot.keys.insert(keys::BATON.to_owned(), raw);
-        let Some(baton) = decode(&snapshot).0.baton.map(|baton| baton.value) else { return };
+        let baton = written(txn, keys::BATON).and_then(|cluster| cluster.baton);
+        let (Some(baton), Some(node)) = (baton.map(|baton| baton.value), author.node) else {
+            return;
+        };
         if self.is_vacant() || self.is_silent(now) {
             self.vacant_until = Some(now);
         }
@@ -168,19 +163,12 @@ impl Truth {
     }
 
     fn records(&mut self, txn: &Txn) {
-        for op in &txn.ops {
-            match op {
-                Op::Put(key, value, _) if key == keys::SYNC => {
-                    let mut snapshot = RawSnapshot::default();
-                    let value = value.clone();
-                    let raw = RawValue { value, mod_revision: Default::default(), lease: None };
-                    snapshot.keys.insert(keys::SYNC.to_owned(), raw);
-                    let state = decode(&snapshot).0.sync.map(|sync| sync.value);
-                    self.sync = state.filter(|state| state.leader.is_some());
-                }
-                Op::Delete(key) if key == keys::SYNC => self.sync = None,
-                Op::Put(..) | Op::Delete(_) => {}
-            }
+        if let Some(cluster) = written(txn, keys::SYNC) {
+            let state = cluster.sync.map(|sync| sync.value);
+            self.sync = state.filter(|state| state.leader.is_some());
+        }
+        if txn.ops.iter().any(|op| matches!(op, Op::Delete(key) if key == keys::SYNC)) {
+            self.sync = None;
         }
         if self.sync.is_none() {
             self.sync_acknowledged = None;
@@ -188,15 +176,7 @@ impl Truth {
     }
 
     fn hears_a_person(&mut self, txn: &Txn) {
-        let asked = txn.ops.iter().find_map(|op| match op {
-            Op::Put(key, value, _) if key == keys::FAILOVER => Some(value.clone()),
-            Op::Put(..) | Op::Delete(_) => None,
-        });
-        let Some(value) = asked else { return };
-        let mut snapshot = RawSnapshot::default();
-        let raw = RawValue { value, mod_revision: Default::default(), lease: None };
-        snapshot.keys.insert(keys::FAILOVER.to_owned(), raw);
-        let cluster = decode(&snapshot).0;
+        let Some(cluster) = written(txn, keys::FAILOVER) else { return };
         let accepting = cluster.pending_request().filter(|request| request.accepts_loss);
         self.loss_accepted_of = accepting.and_then(|request| request.candidate.clone());
     }
@@ -247,4 +227,16 @@ impl Truth {
             }
         }
     }
+}
+
+/// What a transaction writes to a key, decoded.
+fn written(txn: &Txn, key: &str) -> Option<Cluster> {
+    let value = txn.ops.iter().find_map(|op| match op {
+        Op::Put(put, value, _) if put == key => Some(value.clone()),
+        Op::Put(..) | Op::Delete(_) => None,
+    })?;
+    let mut snapshot = RawSnapshot::default();
+    let raw = RawValue { value, mod_revision: Default::default(), lease: None };
+    snapshot.keys.insert(key.to_owned(), raw);
+    Some(decode(&snapshot).0)
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::*;
 
-fn asked(view: View, candidate: &str, accepts_loss: bool) -> View {
+fn asked(mut view: View, candidate: &str, accepts_loss: bool) -> View {
+    if let Some(ballot) = &mut view.memory.ballot {
+        Arc::make_mut(ballot).word = accepts_loss.then_some(Revision(31));
+    }
     let candidate = Some(candidate.into());
     view.asked(Request { leader: None, candidate, scheduled_at: None, accepts_loss })
 }
@@ -45,7 +48,17 @@ fn what_was_accepted_before_the_batons_last_change_counts_no_more() {
     let cluster = Arc::make_mut(view.cluster.as_mut().expect("a cluster"));
     let baton = cluster.baton.as_ref().expect("a baton").revision;
     cluster.request.as_mut().expect("a request").revision = Revision(baton.0 - 1);
+    Arc::make_mut(view.memory.ballot.as_mut().expect("a ballot")).word = None;
     assert_eq!(decide(&view).reason.label, "no candidate is fit");
+}
+
+#[test]
+fn votes_from_before_the_word_are_not_counted() {
+    let mut view = asked(left_alone(), "c", true);
+    Arc::make_mut(view.memory.ballot.as_mut().expect("a ballot")).word = None;
+    let effects = check(&view, "race: ask the others where they stand: term 4");
+    let word = Some(Revision(31));
+    assert_eq!(effects, [Effect::CollectVotes { term: Term(4), baton: Revision(30), word }]);
 }
 
 #[test]

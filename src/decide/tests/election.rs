@@ -6,7 +6,7 @@ use super::*;
 fn nobody_leads_before_the_votes_are_in() {
     let view = view("b").standby(1, 100).seat(Seat::Vacant(Vacancy::Silent));
     let effects = check(&view, "race: ask the others where they stand: term 4");
-    assert_eq!(effects, [Effect::CollectVotes { term: Term(4), baton: Revision(30) }]);
+    assert_eq!(effects, [Effect::CollectVotes { term: Term(4), baton: Revision(30), word: None }]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_person_can_accept_what_the_store_has() {
         &accepted.clone().seat(Seat::Vacant(Vacancy::Silent)),
         "race: ask the others where they stand: term 6",
     );
-    assert_eq!(effects, [Effect::CollectVotes { term: Term(6), baton: Revision(30) }]);
+    assert_eq!(effects, [Effect::CollectVotes { term: Term(6), baton: Revision(30), word: None }]);
     let raced = accepted.clone().seat(Seat::Vacant(Vacancy::Silent)).ballot(&[("b", 1, 100)]);
     let raced = raced.refused("c", Refusal::StoreIsOlder);
     let expected = "wait: a member has not heard that the store was accepted as it is: c";

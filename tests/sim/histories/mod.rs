@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 25] = [
+const ALL: [History; 26] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -79,6 +79,10 @@ const ALL: [History; 25] = [
     History { name: "a_person_may_let_the_last_one_lead", plan: accepted_loss },
     History { name: OLD_ACCEPTANCE, plan: old_acceptance },
     History { name: ANSWERS, plan: overruled_answers },
+    History {
+        name: "who_carries_the_leader_is_asked_when_its_keys_are_gone",
+        plan: unlisted_carrier,
+    },
 ];
 
 /// A timeline that was left goes further than the one that was taken.
@@ -277,6 +281,19 @@ fn overruled_answers() -> Plan {
         fault(What::AcceptLoss, Target::Any, 600, 10),
     ];
     let faulty_for = Duration::from_secs(9);
+    Plan { failsafe: true, lag_bytes_max: 1 << 20, faulty_for, ..plan(faults) }
+}
+
+/// The same where the members' keys of both are gone by then.
+fn unlisted_carrier() -> Plan {
+    let faults = vec![
+        fault(What::CutFromLeader, Target::Other, 90, 1_500),
+        fault(What::CutStore, Target::Leader, 100, 1_500),
+        fault(What::CutStore, Target::Other, 101, 1_500),
+        fault(What::AcceptLoss, Target::Any, 700, 10),
+        fault(What::AcceptLoss, Target::Any, 760, 10),
+    ];
+    let faulty_for = Duration::from_secs(12);
     Plan { failsafe: true, lag_bytes_max: 1 << 20, faulty_for, ..plan(faults) }
 }
 
