@@ -65,7 +65,7 @@ pub struct Kept {
     pub written_lineage: RefCell<Option<Versioned<Lineage>>>,
     /// The term of the lease as the events last told of it: `None` for none.
     pub lease_told: Cell<Option<Term>>,
-    /// The baton's revision of the last round of asking, and how many there were.
+    /// The revisions of the baton and of a person's word in the last round of asking, and how many rounds there were.
     pub rounds: Cell<((Revision, Option<Revision>), u32)>,
 }
 

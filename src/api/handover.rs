@@ -34,9 +34,10 @@ const RACE_WITHIN_MIN: Duration = Duration::from_secs(5);
 pub async fn post(api: &ApiState, action: Action, request: HttpRequest) -> Result<Reply, Refused> {
     let fields = body::object(request).await?;
     let (action, request) = preflight::read(action, &fields)?;
+    let shown = preflight::shown_term(&fields)?;
     let look = api.look().await?;
-    let term = term(&look.cluster);
-    if let Some(shown) = preflight::shown_term(&fields)?.filter(|shown| *shown != term) {
+    let term = look.cluster.term();
+    if let Some(shown) = shown.filter(|shown| *shown != term) {
         let why = format!(
             "somebody has led since: term {shown} was shown, term {term} is reached; look again"
         );
@@ -77,11 +78,15 @@ pub async fn delete(api: &ApiState) -> Result<Reply, Refused> {
     let look = api.look().await?;
     let nobody_leads = look.cluster.present_leader().is_none();
     let pending = look.cluster.pending_request();
-    if !pending.is_some_and(|one| one.scheduled_at.is_some() || nobody_leads) {
-        return Err(Refused::new(StatusCode::NOT_FOUND, "no switchover is scheduled"));
-    }
+    let done = match pending {
+        Some(request) if request.scheduled_at.is_some() => "scheduled switchover deleted",
+        Some(_) if nobody_leads => "the request is withdrawn",
+        Some(_) | None => {
+            return Err(Refused::new(StatusCode::NOT_FOUND, "no switchover is scheduled"));
+        }
+    };
     match api.write(txns::requested(look.revision_of(keys::FAILOVER), None)).await {
-        Ok(Written::At(_)) => Ok(reply::text(StatusCode::OK, "scheduled switchover deleted")),
+        Ok(Written::At(_)) => Ok(reply::text(StatusCode::OK, done)),
         Ok(Written::Conflict) => Err(conflict(keys::FAILOVER)),
         Err(error) => Err(not_written(&error)),
     }
@@ -124,7 +129,7 @@ async fn unfit(member: &Member) -> Option<String> {
 async fn write(api: &ApiState, look: &FreshLook, request: &Request) -> Result<Revision, Refused> {
     let read_at = look.revision_of(keys::FAILOVER);
     let txn = match request.accepts_loss {
-        true => txns::requested_in_vacancy(read_at, request, look.revision_of(keys::BATON)),
+        true => txns::requested_in_vacancy(read_at, Some(request), look.revision_of(keys::BATON)),
         false => txns::requested(read_at, Some(request)),
     };
     match api.write(txn).await {
@@ -184,8 +189,8 @@ async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
     }
     if let Some(cluster) = cluster.filter(|cluster| cluster.present_leader().is_none()) {
         // Nobody is there to refuse it, and it must not be carried out when nobody thinks of it any more.
-        let baton = cluster.baton.as_ref().map_or(Revision::ABSENT, |baton| baton.revision);
-        let withdrawn = api.write(txns::withdrawn_in_vacancy(asked.revision, baton)).await;
+        let end = txns::requested_in_vacancy(asked.revision, None, cluster.baton_revision());
+        let withdrawn = api.write(end).await;
         if let Ok(Written::At(_)) = withdrawn {
             let why = format!("nobody leads, and this node says: {}", status.decision.reason);
             return Err(asked.failure(&why));
@@ -194,11 +199,6 @@ async fn outcome(api: &ApiState, asked: &Asked) -> Result<String, Refused> {
     let noun = asked.action.noun();
     let why = format!("{noun} status unknown: nothing was decided within {within:?}");
     Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why))
-}
-
-/// The term of the baton, whoever holds it.
-fn term(cluster: &Cluster) -> Term {
-    cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term)
 }
 
 impl Asked {
@@ -233,7 +233,7 @@ impl Asked {
         let holder = preflight::holder(cluster).filter(|_| is_held)?;
         // Where nobody led, whoever leads now has a later term, if it is the same one, too.
         let is_later =
-            self.leader.is_some() || term(cluster) > self.term || cluster.baton.is_none();
+            self.leader.is_some() || cluster.term() > self.term || cluster.baton.is_none();
         (self.leader.as_ref() != Some(&holder) && is_later).then_some(holder)
     }
 

@@ -76,7 +76,6 @@ pub fn read(action: Action, fields: &Map<String, Value>) -> Result<(Action, Requ
     }
     let action = if leader.is_some() { Action::Switchover } else { Action::Failover };
     let accepts_loss = body::flag(fields, "accept_loss")?;
-    shown_term(fields)?;
     if accepts_loss && action == Action::Switchover {
         return Err(body::bad("accept_loss: a switchover loses nothing; it is for a failover"));
     }

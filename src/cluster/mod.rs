@@ -160,10 +160,19 @@ impl Cluster {
         (baton.state != BatonState::Released && is_there).then_some(&baton.holder)
     }
 
+    /// The baton's term, whoever holds it; the lowest where there is none.
+    pub fn term(&self) -> Term {
+        self.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term)
+    }
+
+    /// The revision of the baton, for a compare-and-swap.
+    pub fn baton_revision(&self) -> Revision {
+        self.baton.as_ref().map_or(Revision::ABSENT, |baton| baton.revision)
+    }
+
     /// Whether a person has accepted this store for what it is, and nobody has led since.
     pub fn was_recovered(&self) -> bool {
-        let held = self.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
-        self.recovered.as_ref().is_some_and(|recovered| recovered.value.term >= held)
+        self.recovered.as_ref().is_some_and(|recovered| recovered.value.term >= self.term())
     }
 
     /// The recorded promotions; the empty record where the cluster has none yet.
@@ -173,10 +182,9 @@ impl Cluster {
 
     /// The highest term that anybody is known to have promised or taken.
     pub fn highest_term(&self) -> Term {
-        let held = self.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
         let recovered = self.recovered.as_ref().map_or(Term::ZERO, |one| one.value.term.next());
         let promised = self.presences.values().map(|presence| presence.promised);
-        promised.fold(held.max(recovered), Term::max)
+        promised.fold(self.term().max(recovered), Term::max)
     }
 
     /// The identifier of the cluster's data, once there is any.

@@ -15,7 +15,7 @@ use super::session::{ClusterStore, Session};
 use super::terminal::{self, End};
 use crate::cluster::{Cluster, Member, Request};
 use crate::dcs::txns;
-use crate::values::{MemberName, Revision, Term};
+use crate::values::{MemberName, Revision};
 
 /// An agent watches a handover for twice this long at least, then says that it does not know.
 const ROUND_MIN: Duration = Duration::from_secs(10);
@@ -147,7 +147,7 @@ impl Handover<'_> {
             Some((key.to_owned(), json!(name.as_ref()?.as_str())))
         };
         let accepts_loss = self.request.accepts_loss;
-        let accepted = [("accept_loss", json!(true)), ("term", json!(term(cluster)))];
+        let accepted = [("accept_loss", json!(true)), ("term", json!(cluster.term()))];
         let accepted = accepted.map(|(key, value)| (key.to_owned(), value));
         let accepted = accepted.into_iter().filter(|_| accepts_loss);
         Call {
@@ -165,10 +165,10 @@ impl Handover<'_> {
     /// Writes the request to the store, where the agents find it, and watches what comes of it.
     async fn through_the_store(&self, cluster: &Cluster) -> anyhow::Result<String> {
         let read_at = cluster.request.as_ref().map_or(Revision::ABSENT, |one| one.revision);
-        let baton = cluster.baton.as_ref().map_or(Revision::ABSENT, |one| one.revision);
+        let request = Some(&self.request);
         let txn = match self.request.accepts_loss {
-            true => txns::requested_in_vacancy(read_at, &self.request, baton),
-            false => txns::requested(read_at, Some(&self.request)),
+            true => txns::requested_in_vacancy(read_at, request, cluster.baton_revision()),
+            false => txns::requested(read_at, request),
         };
         let reply = self.store.commit(txn).await?;
         if !reply.succeeded {
@@ -180,7 +180,7 @@ impl Handover<'_> {
                 let now = self.store.read().await?;
                 // Where nobody led, the holder of before may only be back; agents of another kind have no terms.
                 let is_later =
-                    old_leader.is_some() || now.baton.is_none() || term(&now) > term(cluster);
+                    old_leader.is_some() || now.baton.is_none() || now.term() > cluster.term();
                 let is_new = |one: &&MemberName| Some(*one) != old_leader && is_later;
                 if let Some(leader) = now.present_leader().filter(is_new) {
                     return Ok(Ok(format!("{} \"{leader}\"", self.kind.success())));
@@ -214,18 +214,13 @@ impl Handover<'_> {
     /// Takes a request back where nobody leads who could still act on it; says whether it did.
     async fn withdraw(&self, asked_at: Revision) -> bool {
         let Ok(now) = self.store.read().await else { return false };
-        let baton = now.baton.as_ref().map_or(Revision::ABSENT, |one| one.revision);
         if now.present_leader().is_some() {
             return false;
         }
-        let reply = self.store.commit(txns::withdrawn_in_vacancy(asked_at, baton)).await;
+        let end = txns::requested_in_vacancy(asked_at, None, now.baton_revision());
+        let reply = self.store.commit(end).await;
         reply.is_ok_and(|reply| reply.succeeded)
     }
-}
-
-/// The term of the baton, whoever holds it.
-fn term(cluster: &Cluster) -> Term {
-    cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term)
 }
 
 /// For how long a handover is watched.

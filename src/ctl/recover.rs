@@ -44,7 +44,7 @@ pub(super) async fn run(session: &Session, args: RecoverArgs) -> anyhow::Result<
     let scope = session.scope(args.cluster_name.as_deref())?;
     let store = session.store(&scope)?;
     let cluster = store.read().await?;
-    let shown = cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
+    let shown = cluster.term();
     let accepted = Term(args.accept_term);
     if accepted <= shown {
         bail!("there is nothing to accept: the store shows term {shown} already");

@@ -36,16 +36,9 @@ pub fn requested(read_at: Revision, request: Option<&Request>) -> Txn {
     replaced(keys::FAILOVER, read_at, codec::request(request))
 }
 
-/// A request that is about the vacancy in which the baton was read: it is none where that has changed.
-pub fn requested_in_vacancy(read_at: Revision, request: &Request, baton: Revision) -> Txn {
-    let mut txn = requested(read_at, Some(request));
-    txn.compares.push(at(keys::BATON, baton));
-    txn
-}
-
-/// The end of a request that nobody has acted on in the vacancy of this baton.
-pub fn withdrawn_in_vacancy(asked_at: Revision, baton: Revision) -> Txn {
-    let mut txn = requested(asked_at, None);
+/// The same about the vacancy in which the baton was read: nothing is written where that has changed.
+pub fn requested_in_vacancy(read_at: Revision, request: Option<&Request>, baton: Revision) -> Txn {
+    let mut txn = requested(read_at, request);
     txn.compares.push(at(keys::BATON, baton));
     txn
 }

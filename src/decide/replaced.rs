@@ -40,7 +40,7 @@ fn behind(view: &View) -> Option<(Term, Term)> {
         return None;
     }
     let cluster = view.cluster.as_ref()?;
-    let shown = cluster.baton.as_ref().map_or(Term::ZERO, |baton| baton.value.term);
+    let shown = cluster.term();
     let accepted = cluster.recovered.as_ref().map_or(Term::ZERO, |one| one.value.term);
     (view.journal.seen > shown.max(accepted)).then_some((shown, view.journal.seen))
 }

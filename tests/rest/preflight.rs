@@ -195,6 +195,37 @@ async fn a_loss_is_accepted_where_nobody_leads() {
 }
 
 #[tokio::test]
+async fn the_former_holder_may_be_named_and_leads_in_a_later_term() {
+    let pair = Pair::new().await;
+    pair.a.store.remove("agents/a");
+    let stale = json!({"candidate": "a", "accept_loss": true, "term": 6});
+    let text = "somebody has led since: term 6 was shown, term 7 is reached; look again";
+    check(&pair.ask("/failover", &stale).await, 412, text);
+    let wrong = json!({"candidate": "a", "accept_loss": true, "term": "7"});
+    let text = "term: expected the whole number of the baton's term";
+    check(&pair.ask("/failover", &wrong).await, 400, text);
+    assert_eq!(pair.a.store.text("failover"), None, "nothing was written");
+    let body = json!({"candidate": "a", "accept_loss": true, "term": 7});
+    let answer = pair.ask_while("/failover", &body, |_| pair.baton("a", 8, BatonState::Held));
+    check(&answer.await, 200, "Successfully failed over to \"a\"");
+}
+
+#[tokio::test]
+async fn while_nobody_leads_what_nobody_acts_on_is_withdrawn() {
+    let pair = Pair::new().await;
+    pair.a.store.remove("agents/a");
+    let body = json!({"candidate": "b"});
+    // From then on only the bound is waited for.
+    let answer = pair.ask_while("/failover", &body, |_| tokio::time::pause()).await;
+    check(&answer, 503, "Failover failed: nobody leads, and this node says: lead");
+    assert_eq!(pair.a.store.text("failover").as_deref(), Some("{}"));
+
+    pair.a.store.put("failover", r#"{"member":"b","accept_loss":true}"#);
+    check(&pair.a.ask("DELETE", "/switchover", None).await, 200, "the request is withdrawn");
+    assert_eq!(pair.a.store.text("failover").as_deref(), Some("{}"));
+}
+
+#[tokio::test]
 async fn a_second_request_waits_for_the_first() {
     let pair = Pair::new().await;
     let body = json!({"leader": "a"});

@@ -146,7 +146,16 @@ pub(super) fn read_request(bytes: &[u8]) -> Result<Option<Request>, String> {
         leader: text(&fields, "leader")?.map(MemberName::from),
         candidate: text(&fields, "member")?.map(MemberName::from),
         scheduled_at: text(&fields, "scheduled_at")?,
-        accepts_loss: fields.get("accept_loss") == Some(&Value::Bool(true)),
+        accepts_loss: match fields.get("accept_loss") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(accepts)) => *accepts,
+            Some(other) => {
+                return Err(format!(
+                    "accept_loss is {}, not true or false",
+                    json::type_name(other)
+                ));
+            }
+        },
     };
     Ok(Some(request).filter(|one| one.leader.is_some() || one.candidate.is_some()))
 }
