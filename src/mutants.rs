@@ -70,6 +70,8 @@ pub enum Mutant {
     OfferForgotten,
     /// A promotion that was done and not recorded is forgotten by the next one.
     PromotionForgotten,
+    /// Nobody takes up a burnt branch that everybody who is left is on.
+    BurntBranchLeft,
     /// A loss that a person accepted is accepted in later vacancies, too.
     LossAcceptedForGood,
     /// A person's word counts more than a member that answers and carries the holder.
@@ -78,7 +80,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 35] = [
+    pub const ALL: [Mutant; 36] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -112,6 +114,7 @@ impl Mutant {
         Mutant::SyncVotesOfAll,
         Mutant::OfferForgotten,
         Mutant::PromotionForgotten,
+        Mutant::BurntBranchLeft,
         Mutant::LossAcceptedForGood,
         Mutant::AnswersOverruled,
     ];

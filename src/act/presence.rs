@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::cluster::{Loss, Member, Presence};
+use crate::cluster::{Cluster, Loss, Member, Presence};
 use crate::dcs::{LeaseId, Store, StoreError, codec, txns};
 use crate::decide::Sight;
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic};
@@ -85,13 +85,7 @@ impl<S: Store, C: Clock> Publisher<S, C> {
     fn is_undone(&self, written: &Written) -> bool {
         let sight = self.sight.borrow();
         let (Some(sight), Some(wrote)) = (sight.as_ref(), &written.wanted) else { return false };
-        let cluster = &sight.cluster;
-        let is_there = cluster.presences.get(&self.name) == Some(&wrote.presence)
-            && cluster
-                .members
-                .get(&self.name)
-                .is_some_and(|shown| codec::member(shown) == codec::member(&wrote.member));
-        sight.read_at > written.wrote_at && !is_there
+        sight.read_at > written.wrote_at && !shows(&sight.cluster, wrote)
     }
 
     async fn step(&mut self, written: &mut Written) -> Result<(), StoreError> {
@@ -148,6 +142,18 @@ impl<S: Store, C: Clock> Publisher<S, C> {
     }
 }
 
+/// Whether the store shows a member as it was written.
+fn shows(cluster: &Cluster, wrote: &Wanted) -> bool {
+    let name = &wrote.member.name;
+    // A record that was read back need not be the same; what counts is how it is spelled.
+    let is_same = |shown: &Member| {
+        *shown == wrote.member || codec::member(shown) == codec::member(&wrote.member)
+    };
+    cluster.presences.get(name) == Some(&wrote.presence)
+        && cluster.members.get(name).is_some_and(is_same)
+        && (wrote.losses.is_empty() || cluster.losses.get(name) == Some(&wrote.losses))
+}
+
 /// A change of substance is published at once, a mere change of position now and then.
 fn is_due(written: &Written, wanted: &Wanted, now: Monotonic, positions_every: Duration) -> bool {
     let Some(before) = &written.wanted else { return true };
@@ -163,4 +169,77 @@ fn is_due(written: &Written, wanted: &Wanted, now: Monotonic, positions_every: D
     };
     without_position(before) != without_position(wanted)
         || now.since(written.wrote_at) >= positions_every
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{LossStep, MemberState, Role};
+    use crate::values::{Incarnation, Lsn, Term, Timeline};
+
+    fn wanted() -> Wanted {
+        let member = Member {
+            name: "a".into(),
+            conn_url: None,
+            api_url: None,
+            state: MemberState::Running,
+            role: Role::Replica,
+            version: None,
+            xlog_location: Some(Lsn(100)),
+            receive_lsn: None,
+            replay_lsn: None,
+            replication_state: None,
+            timeline: Some(Timeline(2)),
+            awaits_checkpoint: false,
+            tags: Default::default(),
+            other: Default::default(),
+        };
+        let loss = Loss {
+            at_micros: 1_760_000_000_123_456,
+            timeline: Timeline(1),
+            from: Some(Lsn(90)),
+            to: Lsn(99),
+            is_exact: true,
+            step: LossStep::Rewind,
+        };
+        let presence = Presence { incarnation: Incarnation(7), promised: Term(3) };
+        Wanted { member, presence, losses: vec![loss] }
+    }
+
+    /// The store with all of it, as it is read back.
+    fn stored(wanted: &Wanted) -> Cluster {
+        let mut cluster = Cluster::default();
+        let name = &wanted.member.name;
+        let losses = codec::read_losses(&codec::losses(&wanted.losses)).expect("just spelled");
+        cluster.members.insert(name.clone(), wanted.member.clone());
+        cluster.presences.insert(name.clone(), wanted.presence.clone());
+        cluster.losses.insert(name.clone(), losses);
+        cluster
+    }
+
+    #[test]
+    fn what_a_member_wrote_is_shown_until_one_of_its_keys_differs() {
+        let wanted = wanted();
+        let changed = |change: fn(&mut Cluster)| {
+            let mut cluster = stored(&wanted);
+            change(&mut cluster);
+            shows(&cluster, &wanted)
+        };
+        assert!(changed(|_| ()));
+        assert!(!changed(|cluster| cluster.members.clear()));
+        assert!(!changed(|cluster| cluster.presences.clear()));
+        assert!(!changed(|cluster| cluster.losses.clear()));
+        let earlier = |cluster: &mut Cluster| {
+            let member = cluster.members.get_mut(&"a".into()).expect("it is there");
+            member.xlog_location = Some(Lsn(90));
+        };
+        assert!(!changed(earlier));
+    }
+
+    #[test]
+    fn an_empty_journal_says_nothing_about_losses_of_before() {
+        let wanted = wanted();
+        let cluster = stored(&wanted);
+        assert!(shows(&cluster, &Wanted { losses: Vec::new(), ..wanted }));
+    }
 }

@@ -87,9 +87,11 @@ pub async fn record_intent<P: Ports>(
     let within = context.settings().dynamic.retry_timeout;
     let settled = context.server.settle(within).await?;
     let parent = settled.position.timeline;
-    // This server is on the timeline that was intended: it was promoted, and nobody heard of it.
-    if !planted(Mutant::PromotionForgotten) {
-        lineage = lineage.witnessed(parent, &settled.ancestors);
+    // This server is on a timeline that was intended: it was promoted, and nobody heard of it.
+    if !planted(Mutant::PromotionForgotten)
+        && let Some(with_parent) = lineage.with_parent(parent, &settled.ancestors)
+    {
+        lineage = with_parent;
     }
     let again = lineage.latest().is_some_and(|latest| {
         latest.term == guard.term

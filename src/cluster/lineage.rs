@@ -144,17 +144,38 @@ impl Lineage {
 
     /// The record with the intended promotion of `timeline` taken as done, because somebody was seen
     /// on that timeline. Only the latest intent can have been followed: a later one burns the others.
-    pub fn witnessed(mut self, timeline: Timeline, ancestors: &[Ancestor]) -> Self {
-        if let Some(latest) = self.promotions.last_mut()
-            && latest.state == PromotionState::Intended
-            && latest.timeline == timeline
-            && let Some(parent) = ancestors.last()
-            && Some(parent.timeline) == latest.parent
-        {
-            latest.state = PromotionState::Done;
-            latest.switched_at = parent.ended_at;
+    pub fn witnessed(self, timeline: Timeline, ancestors: &[Ancestor]) -> Self {
+        if self.latest().is_none_or(|latest| latest.timeline != timeline) {
+            return self;
         }
-        self
+        self.taken_up(timeline, ancestors).unwrap_or(self)
+    }
+
+    /// The same although others were intended after it: their ids stay burnt. `None` where one of those was
+    /// done: then the history goes by that one.
+    pub fn taken_up(&self, timeline: Timeline, ancestors: &[Ancestor]) -> Option<Self> {
+        let lineage = self.with_parent(timeline, ancestors)?;
+        let leads_there = lineage.current().is_some_and(|current| current.timeline == timeline);
+        leads_there.then_some(lineage)
+    }
+
+    /// The record with the intended promotion of `timeline` taken as done because a promotion from there is
+    /// about to be recorded. `None` where there is nothing to be done, or where the history that leads there
+    /// is not the one that was intended.
+    pub fn with_parent(&self, timeline: Timeline, ancestors: &[Ancestor]) -> Option<Self> {
+        let parent = ancestors.last()?;
+        let is_done =
+            |one: &&Promotion| one.timeline == parent.timeline && one.state == PromotionState::Done;
+        self.promotions.iter().find(is_done)?;
+        let mut lineage = self.clone();
+        let undone = lineage.promotions.iter_mut().rev().find(|one| {
+            one.timeline == timeline
+                && one.state == PromotionState::Intended
+                && one.parent == Some(parent.timeline)
+        })?;
+        undone.state = PromotionState::Done;
+        undone.switched_at = parent.ended_at;
+        Some(lineage)
     }
 
     /// The ids between `parent` and the next promotion's: none of them may be used again.
@@ -252,5 +273,30 @@ mod tests {
         let lineage = lineage.witnessed(Timeline(4), &seen);
         assert_eq!(lineage.standing(at(4, 300)), Standing::OnPath { epoch: 2 });
         assert_eq!(lineage.standing(at(3, 209)), Standing::PastTheFork { forked_at: Lsn(208) });
+    }
+
+    #[test]
+    fn an_intent_that_later_ones_followed_is_taken_up_while_none_of_them_was_done() {
+        let mut lineage = with_a_burnt_id();
+        lineage.promotions.push(promotion(4, 4, Some((3, 200)), Intended));
+        lineage.promotions.push(promotion(5, 5, Some((3, 220)), Intended));
+        let left_at =
+            |timeline, lsn| [Ancestor { timeline: Timeline(timeline), ended_at: Lsn(lsn) }];
+        assert_eq!(
+            lineage.clone().witnessed(Timeline(4), &left_at(3, 208)),
+            lineage,
+            "not by itself"
+        );
+        let taken_up =
+            lineage.taken_up(Timeline(4), &left_at(3, 208)).expect("nothing later was done");
+        assert_eq!(taken_up.standing(at(4, 300)), Standing::OnPath { epoch: 2 });
+        assert_eq!(taken_up.standing(at(3, 220)), Standing::PastTheFork { forked_at: Lsn(208) });
+        assert_eq!(taken_up.standing(at(5, 230)), Standing::OffPath);
+        assert_eq!(taken_up.next_timeline(Timeline(4)), Timeline(6), "5 stays burnt");
+        assert_eq!(lineage.taken_up(Timeline(4), &left_at(1, 100)), None, "another parent");
+        assert_eq!(lineage.taken_up(Timeline(2), &left_at(1, 90)), None, "3 was done after it");
+        let parent = lineage.with_parent(Timeline(2), &left_at(1, 90)).expect("it is intended");
+        assert_eq!(parent.current().map(|one| one.timeline), Some(Timeline(3)));
+        assert_eq!(lineage.taken_up(Timeline(9), &left_at(3, 208)), None, "never recorded");
     }
 }

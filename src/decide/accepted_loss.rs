@@ -2,14 +2,14 @@
 //! where nobody leads without loss. It is also the person's word that members which do not answer are stopped;
 //! of those that answer it says nothing.
 
-use crate::cluster::{Ballot, Refusal, Request};
+use crate::cluster::{Ballot, Refusal, Request, Vote};
 use crate::mutants::{Mutant, planted};
 use crate::values::{MemberName, Revision};
 
 use super::candidates::{Standings, rank};
 use super::decision::{Decision, Reason};
-use super::proof;
 use super::view::View;
+use super::{branches, proof};
 
 /// Puts whom a person accepts among those who may lead, where that is nobody; says what may be lost by it.
 pub fn take_in<'a>(
@@ -25,14 +25,15 @@ pub fn take_in<'a>(
     if !waited_for_long && proof::ahead_of(view, ballot, &standings.lineage, name).is_some() {
         return (standings, None);
     }
-    let unbounded = rank(ballot, view.cluster().lineage(), None, u64::MAX);
-    let Some(vote) = unbounded.fit.into_iter().find(|vote| vote.name == *name) else {
-        return (standings, None);
-    };
+    let named = |vote: &&Vote| vote.name == *name;
+    let Some(vote) = ballot.votes.iter().find(named) else { return (standings, None) };
+    let lineage = branches::record_of(&standings.lineage, vote);
+    let unbounded = rank(ballot, lineage, None, u64::MAX);
+    let Some(vote) = unbounded.fit.into_iter().find(named) else { return (standings, None) };
     let (of_it, unfit): (Vec<_>, Vec<_>) =
         standings.unfit.into_iter().partition(|(unfit, _)| *unfit == name);
     let why = of_it.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join(", ");
-    (Standings { fit: vec![vote], unfit, lineage: standings.lineage }, Some(why))
+    (Standings { fit: vec![vote], unfit, lineage: unbounded.lineage }, Some(why))
 }
 
 /// Why this node must not take the seat of a holder that others may be carrying (for that `reason`): no word

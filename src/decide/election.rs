@@ -9,7 +9,7 @@ use super::candidates::{Standings, rank};
 use super::decision::{Decision, Effect, Fetch, Reason};
 use super::health;
 use super::view::{JobKind, Vacancy, View};
-use super::{accepted_loss, failsafe, promotion, proof, upstream};
+use super::{accepted_loss, branches, failsafe, promotion, proof, upstream};
 
 /// Stands for election, or says why not.
 pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Decision {
@@ -105,7 +105,10 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     let reached = published.map(|position| position.lsn);
     let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
     let ahead = proof::ahead_of_me(view, ballot, &standings);
-    let standings = proof::only_proven(view, ballot, standings);
+    let mut standings = proof::only_proven(view, ballot, standings);
+    if waited_for_long(view) {
+        standings = branches::take_up(view, ballot, standings, reached, lag_bytes_max);
+    }
     let (standings, lost) = accepted_loss::take_in(view, ballot, standings, waited_for_long(view));
     let again_at = ballot.counted_at + view.settings.times.renewal_period;
     if let Some(reason) = too_early(view, ballot) {

@@ -3,6 +3,7 @@
 mod accepted_loss;
 mod blind;
 mod bootstrap;
+mod branches;
 mod candidates;
 mod decision;
 mod election;

@@ -241,12 +241,14 @@ impl Life {
         sleep(STEP).await;
         self.steps += 1;
         let world = &self.world;
-        world.etcd.borrow_mut().expire(world.now());
-        for node in 0..world.hosts.len() {
-            self.tend(node);
-            pass_time(world, node);
-        }
-        invariants::at_every_step(world);
+        world.at_once(|| {
+            world.etcd.borrow_mut().expire(world.now());
+            for node in 0..world.hosts.len() {
+                self.tend(node);
+                pass_time(world, node);
+            }
+            invariants::at_every_step(world);
+        });
         if world.polls.replace(0) > POLLS_MAX {
             world.broken("nobody_spins", "an agent goes round in circles".to_owned());
         }

@@ -50,6 +50,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::SyncVotesOfAll => return Ground::History(histories::ONE_OF_THREE),
         Mutant::OfferForgotten => return Ground::History(histories::LATE_OFFER),
         Mutant::PromotionForgotten => return Ground::History(histories::UNRECORDED),
+        Mutant::BurntBranchLeft => return Ground::History(histories::BURNT_BRANCH),
         Mutant::AnswersOverruled => return Ground::History(histories::ANSWERS),
         Mutant::LossAcceptedForGood => return Ground::History(histories::OLD_ACCEPTANCE),
     };

@@ -67,6 +67,8 @@ pub struct World {
     /// How often any agent was polled in this step of time.
     pub polls: Rc<Cell<u64>>,
     counts: RefCell<Counts>,
+    /// The time, while something is done at once.
+    stands_at: Cell<Option<Duration>>,
 }
 
 /// The members' names.
@@ -94,6 +96,7 @@ impl World {
             alone: Cell::new(None),
             polls: Rc::new(Cell::new(0)),
             counts: RefCell::new(sometimes::NONE),
+            stands_at: Cell::new(None),
             plan,
             rng,
         }
@@ -101,7 +104,16 @@ impl World {
 
     /// True time since the beginning.
     pub fn now(&self) -> Duration {
-        Instant::now().duration_since(self.began)
+        let stands = self.stands_at.get();
+        stands.unwrap_or_else(|| Instant::now().duration_since(self.began))
+    }
+
+    /// Does something during which no time passes: the clock, which is asked all the time, is read once.
+    pub fn at_once<T>(&self, what: impl FnOnce() -> T) -> T {
+        self.stands_at.set(Some(self.now()));
+        let done = what();
+        self.stands_at.set(None);
+        done
     }
 
     /// Something happened at a node.

@@ -1,6 +1,7 @@
 //! The race for a vacant seat.
 
 use super::*;
+use crate::values::Timeline;
 
 #[test]
 fn nobody_leads_before_the_votes_are_in() {
@@ -90,4 +91,56 @@ fn after_a_clean_release_the_last_leader_is_waited_for_if_its_log_goes_further()
         .ballot(&[("b", 1, 100)]);
     let expected = "wait for the last leader: its log goes further than any here";
     assert_eq!(check(&view, expected), []);
+}
+
+/// Two leaders in a row were promoted and died before they could record it: `b` to timeline 2, then `a` to 3.
+fn on_a_burnt_branch() -> View {
+    view("b")
+        .standby(2, 500)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .intended("b", 2, 2)
+        .intended("a", 3, 3)
+        .ballot(&[("b", 2, 500)])
+        .left_behind("b", 1, 100)
+        .vacant_for(20)
+}
+
+#[test]
+fn who_is_on_a_burnt_branch_leads_where_nobody_else_may_and_takes_its_branch_up() {
+    let view = on_a_burnt_branch();
+    let effects = check(&view, "take the lead: won the race: term 4, votes of b");
+    let intent = effects.iter().find_map(|effect| match effect {
+        Effect::RecordIntent { known } => Some(&known.value),
+        _ => None,
+    });
+    let found = intent.and_then(|known| known.current()).map(|current| current.timeline);
+    assert_eq!(found, Some(Timeline(2)));
+    let early = "no candidate is fit: b its timeline 2 is not on the history";
+    check(&view.clone().vacant_for(1), early);
+    let on_path = view.ballot(&[("b", 2, 500), ("c", 1, 90)]).left_behind("b", 1, 100);
+    check(&on_path, "leave it to the better candidate: c");
+}
+
+#[test]
+fn what_a_burnt_branch_alone_has_counts_for_nothing() {
+    let lacks = on_a_burnt_branch().published(100 + 2_000_000);
+    check(&lacks, "no candidate is fit: b its timeline 2 is not on the history");
+    let unproven = on_a_burnt_branch().recorded("a", "c", 1);
+    let label = "no candidate is fit: b its timeline 2 is not on the history";
+    check(&unproven, label);
+    let proven = on_a_burnt_branch().recorded("a", "b", 1).published(100 + 2_000_000);
+    check(&proven, "take the lead: won the race: term 4, votes of b");
+}
+
+#[test]
+fn a_branch_is_not_taken_up_once_a_later_promotion_was_done() {
+    let view = view("b")
+        .standby(2, 500)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .intended("b", 2, 2)
+        .done("a", 3, 3, 120)
+        .ballot(&[("b", 2, 500)])
+        .left_behind("b", 1, 100)
+        .vacant_for(20);
+    check(&view, "no candidate is fit: b its timeline 2 is not on the history");
 }

@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 26] = [
+const ALL: [History; 27] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -72,6 +72,9 @@ const ALL: [History; 26] = [
     History { name: "a_late_presence_does_not_hide_a_promise", plan: seeds::hidden_promise },
     // Names from a lease before stayed in force when it led again without synchronous mode.
     History { name: "who_leads_again_waits_for_nobody_it_once_named", plan: seeds::left_names },
+    // Two leaders in a row died before they could record their promotion, and the one that was left was on the
+    // first one's timeline.
+    History { name: BURNT_BRANCH, plan: seeds::burnt_branch },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
@@ -93,6 +96,9 @@ pub const LATE_OFFER: &str = "an_offer_that_was_not_answered_does_not_arrive_any
 pub const UNRECORDED: &str = "a_promotion_that_was_not_recorded_stays_in_the_history";
 /// The only voter that is left has not received what the other one has confirmed.
 pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
+
+/// A timeline that a later intent burnt is all that is left.
+pub const BURNT_BRANCH: &str = "a_burnt_branch_is_taken_up_where_it_is_all_that_is_left";
 
 /// Leader and one synchronous standby are gone, and the other one has all that was acknowledged.
 pub const ONE_OF_THREE: &str = "one_of_two_that_all_commits_waited_for_is_enough";

@@ -174,3 +174,23 @@ pub fn left_names() -> Plan {
         ..plan(faults)
     }
 }
+
+/// Seed 432335.
+pub fn burnt_branch() -> Plan {
+    let faults = vec![
+        fault(What::CutReplication, Target::Leader, 154, 69),
+        fault(What::KillNode, Target::Same, 175, 144),
+        fault(What::KillNode, Target::Leader, 318, 82),
+        fault(What::KillNode, Target::Leader, 464, 199),
+        fault(What::CutStore, Target::Leader, 552, 314),
+    ];
+    Plan {
+        ttl: Duration::from_secs(1),
+        shortest_lease: Duration::from_secs(1),
+        lag_bytes_max: 1 << 20,
+        primary_start_timeout_seconds: 0,
+        sync: sync(json!(true), true, 2),
+        stay_away: vec![Target::Leader],
+        ..plan(faults)
+    }
+}

@@ -1,0 +1,50 @@
+//! Those that are on a timeline which was intended and never recorded as done, and after which others were
+//! intended: leaders that died one after the other before they could record their promotion.
+//!
+//! Such a branch is burnt: whoever is on it goes by what it has in common with the recorded history. Where nobody
+//! else may lead, and that much is enough, the branch is taken up: its promotion counts as done, and those intended
+//! after it stay burnt. What only it has was acknowledged by nobody that the proof, or the bound on the lag,
+//! asks for; it does no harm.
+
+use crate::cluster::{Ballot, Lineage, Vote};
+use crate::mutants::{Mutant, planted};
+use crate::values::Lsn;
+
+use super::candidates::{Standings, rank};
+use super::proof;
+use super::view::View;
+
+/// Takes a branch up where nobody is fit without it, and somebody on it is.
+pub fn take_up<'a>(
+    view: &View,
+    ballot: &'a Ballot,
+    standings: Standings<'a>,
+    published: Option<Lsn>,
+    lag_bytes_max: u64,
+) -> Standings<'a> {
+    if !standings.fit.is_empty() || planted(Mutant::BurntBranchLeft) {
+        return standings;
+    }
+    // The latest one first: every voter that counts the same votes takes up the same one.
+    let mut votes: Vec<&Vote> = ballot.votes.iter().collect();
+    votes.sort_by_key(|vote| std::cmp::Reverse(vote.position.timeline));
+    let taken_up = votes.into_iter().find_map(|vote| {
+        let lineage = standings.lineage.taken_up(vote.position.timeline, &vote.ancestors)?;
+        let in_common = standings.lineage.left_at(vote.position, &vote.ancestors)?;
+        let lacks_too_much = in_common.bytes_behind(published.unwrap_or(Lsn::ZERO)) > lag_bytes_max;
+        if lacks_too_much {
+            return None;
+        }
+        let ranked = rank(ballot, lineage, published, lag_bytes_max);
+        let ranked = proof::only_proven(view, ballot, ranked);
+        let is_on_it = |fit: &&Vote| fit.position.timeline == vote.position.timeline;
+        ranked.fit.first().is_some_and(is_on_it).then_some(ranked)
+    });
+    taken_up.unwrap_or(standings)
+}
+
+/// The record by which this voter can be on the history: as it is, or with its branch taken up.
+pub fn record_of(lineage: &Lineage, vote: &Vote) -> Lineage {
+    let taken_up = lineage.taken_up(vote.position.timeline, &vote.ancestors);
+    taken_up.unwrap_or_else(|| lineage.clone())
+}
