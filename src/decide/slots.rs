@@ -163,8 +163,22 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     effects
 }
 
-/// What a standby has to make, move on and drop: permanent slots as far as their consumers are on the
-/// leader, and nothing of what it had as a leader itself, which would keep log for ever.
+/// The physical slots that a standby has. One that may lead has what it will need then: a member that is behind
+/// finds its log there, too.
+fn of_a_possible_leader(view: &View) -> Vec<String> {
+    let mut wanted = if view.me.may_lead && !view.settings.dynamic.member_slots_ttl.is_zero() {
+        of_whoever_leads(view)
+    } else {
+        permanent_physical(view)
+    };
+    wanted.extend(slots_of_the_fed(view));
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
+/// What a standby has to make, move on and drop: slots as far as their consumers are on the leader, and
+/// nothing that nobody would move on, which would keep log for ever.
 pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
     if view.upkeep_running {
         return Vec::new();
@@ -173,15 +187,15 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
     if !view.settings.use_slots || !facts.is_streaming() {
         return effects;
     }
-    let mut wanted = permanent_physical(view);
-    wanted.extend(slots_of_the_fed(view));
+    let wanted = of_a_possible_leader(view);
     let members = slots_of_all_others(view);
     let is_left = |slot: &&Slot| {
         let was_managed =
             view.memory.slots.managed.contains(&slot.name) || members.contains(&slot.name);
         let is_permanent = permanent_names(view).contains(&*slot.name);
+        let is_wanted = wanted.contains(&slot.name);
         let (leftover, lost) = match slot.kind {
-            SlotKind::Physical => (was_managed && !wanted.contains(&slot.name), is_permanent),
+            SlotKind::Physical => (was_managed && !is_wanted, is_permanent || is_wanted),
             SlotKind::Logical { .. } => (was_managed || is_permanent, false),
         };
         let lost = lost && slot.log == SlotLog::Lost;
@@ -201,15 +215,18 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
     effects
 }
 
-/// Up to where the consumer is on the leader, and never past what is replayed here.
+/// Up to where the consumer is on the leader, and never past what is replayed here. Members move on all the time:
+/// their slots follow by whole segments.
 fn to_move_on(view: &View, facts: &StandbyFacts, wanted: &[String]) -> Vec<(String, Lsn)> {
     let cluster = view.cluster();
+    let permanent = permanent_names(view);
     let mine = facts.slots.iter().filter(|slot| wanted.contains(&slot.name) && !slot.is_active);
     mine.filter_map(|slot| {
         let there = *cluster.slot_positions.get(&slot.name)?;
         let to = there.min(facts.replayed);
-        let behind = slot.restart.is_some_and(|restart| restart < to);
-        (behind && slot.log != SlotLog::Lost).then(|| (slot.name.clone(), to))
+        let least = if permanent.contains(slot.name.as_str()) { 1 } else { MOVE_ON_BYTES };
+        let is_due = slot.restart.is_some_and(|restart| restart.bytes_behind(to) >= least);
+        (is_due && slot.log != SlotLog::Lost).then(|| (slot.name.clone(), to))
     })
     .collect()
 }

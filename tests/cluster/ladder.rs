@@ -190,11 +190,64 @@ fn the_consumer_of_a_permanent_slot_goes_on_after_a_failover() {
     println!("permanent slot: {reached} before, {:?} on the new leader", sql::value(server, place));
     cluster.nodes[leader].start();
     cluster.wait_until_whole(START_BOUND);
-    // The former primary keeps the permanent slot, and none of a member's.
+    // The former primary may lead again: it has the others' slots, too, and moves them on.
+    let others = cluster.others(leader).into_iter();
+    let mut wanted: Vec<String> =
+        others.map(|other| cluster.nodes[other].name.replace('-', "_")).collect();
+    wanted.push("archive".to_owned());
+    wanted.sort_unstable();
     let server = cluster.nodes[leader].postgresql();
-    wait_until("it drops what it had as a leader", BOUND, || {
-        sql::value(server, SLOTS).as_deref() == Ok("archive")
+    wait_until("it has the slots that it will need", BOUND, || {
+        sql::value(server, SLOTS).is_ok_and(|slots| slots == wanted.join(","))
     });
+}
+
+/// A member that is behind finds its log at the next leader, too.
+#[test]
+fn a_member_that_is_behind_finds_its_log_at_the_next_leader() {
+    let settings = json!({ "wal_keep_size": 0, "max_wal_size": "64MB", "min_wal_size": "32MB" });
+    let dcs = json!({ "postgresql": { "parameters": settings } });
+    let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let leader = cluster.wait_for_leader(START_BOUND);
+    let [next, behind] = cluster.others(leader)[..] else { panic!("three nodes") };
+    let slot = cluster.nodes[behind].name.replace('-', "_");
+    let kept = format!(
+        "SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), restart_lsn)::bigint \
+         FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    );
+    let server = |of: usize| cluster.nodes[of].postgresql();
+    wait_until("the standby has its slot", BOUND, || sql::value(server(next), &kept).is_ok());
+    let copies =
+        |cluster: &Cluster| cluster.nodes[behind].log().matches("copy the leader's data").count();
+    let before = copies(&cluster);
+    let receiver = cluster.nodes[behind].receiver();
+    nix::sys::signal::kill(receiver, nix::sys::signal::Signal::SIGSTOP).expect("ours");
+    for _ in 0..8 {
+        sql::run(server(leader), "SELECT pg_logical_emit_message(true, 'fill', 'x')");
+        sql::run(server(leader), "SELECT pg_switch_wal()");
+    }
+    sql::run(server(leader), "CHECKPOINT");
+    let reached = sql::value(server(leader), "SELECT pg_current_wal_lsn()").expect("it runs");
+    let has_all = format!("SELECT pg_last_wal_replay_lsn() >= '{reached}'::pg_lsn");
+    wait_until("the other standby has it all", BOUND, || {
+        sql::value(server(next), &has_all).as_deref() == Ok("t")
+    });
+    // Restart points, after which a standby removes what nobody needs.
+    for _ in 0..3 {
+        sql::run(server(next), "CHECKPOINT");
+    }
+    let bytes = sql::value(server(next), &kept).expect("a slot").parse::<i64>().expect("a number");
+    assert!(bytes > 100 << 20, "only {bytes} bytes are kept for the one that is behind");
+    cluster.nodes[leader].kill_host();
+    nix::sys::signal::kill(receiver, nix::sys::signal::Signal::SIGCONT).expect("ours");
+    let now = cluster.wait_for_another_leader(leader, BOUND);
+    assert_eq!(now, next, "the other one is far behind");
+    let streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    wait_until("the one that was behind streams", BOUND, || {
+        sql::value(cluster.nodes[now].postgresql(), streams).as_deref() == Ok("1")
+    });
+    assert_eq!(copies(&cluster), before, "its log was gone");
+    println!("a member behind: {bytes} bytes of log kept at the standby that leads next");
 }
 
 #[test]

@@ -287,15 +287,6 @@ fn a_lease_that_ran_out_is_given_up_once_the_server_is_closed() {
 }
 
 #[test]
-fn a_standby_drops_the_slots_it_had_as_a_leader() {
-    let view = view("b").standby(1, 100).held_by("a").following("a").seen(3).slots(&["a", "mine"]);
-    let decision = decide(&view);
-    assert_eq!(decision.reason.to_string(), "follow: a");
-    let unwanted = vec!["a".to_owned()];
-    assert_eq!(decision.upkeep, [Effect::ArrangeSlots { wanted: Vec::new(), unwanted }]);
-}
-
-#[test]
 fn a_shutdown_that_does_not_end_is_killed() {
     let stopping = || view("a").stopping().leading(after(4_000));
     check(&stopping().unserved_for(1), "lead: the server is not accepting writes yet");

@@ -72,7 +72,7 @@ fn the_primary_of_an_emptied_store_writes_everything_back_in_a_later_term() {
 fn a_node_remembers_the_latest_holder_it_was_shown() {
     let leader = view("a").primary(1, 100).leading(after(4_000)).member("a", Role::Primary);
     assert!(decide(&leader).upkeep.contains(&Effect::RememberTerm(Term(3))));
-    let follower = view("b").standby(1, 100).held_by("a").following("a");
+    let follower = view("b").standby(1, 100).held_by("a").following("a").slots(&["a"]);
     assert_eq!(decide(&follower).upkeep, [Effect::RememberTerm(Term(3))]);
     assert_eq!(decide(&follower.seen(3)).upkeep, []);
 }

@@ -78,13 +78,44 @@ fn a_standby_moves_a_permanent_slot_on_but_never_past_what_it_has_replayed() {
     let standby = |at, there| {
         let view = view("b").standby(1, 100).held_by("a").following("a");
         let view = view.seen(3).permanent(permanent("archive"));
-        view.with_slots(vec![slot(at)]).consumer("archive", there)
+        view.with_slots(vec![Slot::physical("a"), slot(at)]).consumer("archive", there)
     };
     let moved = |view: &View| decide(view).upkeep;
     let to = |lsn| vec![Effect::AdvanceSlots(vec![("archive".to_owned(), Lsn(lsn))])];
     assert_eq!(moved(&standby(50, 80)), to(80));
     assert_eq!(moved(&standby(50, 900)), to(100));
     assert_eq!(moved(&standby(80, 80)), []);
+}
+
+/// `b`, that streams from `a`; `c` is a member, too.
+fn standby(slots: Vec<Slot>) -> View {
+    let view = view("b").standby(1, 90_000_000).held_by("a").following("a").seen(3);
+    view.member("c", Role::Replica).with_slots(slots)
+}
+
+#[test]
+fn a_standby_that_may_lead_has_the_slots_it_will_need_then() {
+    let mine = || standby(vec![Slot::physical("c"), Slot::physical("mine")]);
+    assert_eq!(arranged(&mine()), (names(&["a"]), names(&[])));
+    assert_eq!(arranged(&mine().nofailover()), (names(&[]), names(&["c"])));
+    let off = mine().member_slots_ttl(0);
+    assert_eq!(arranged(&off), (names(&[]), names(&["c"])), "as it was before Patroni 4");
+    let gone = || standby(vec![Slot::physical("a"), Slot::physical("c"), Slot::physical("d")]);
+    let gone_for = |seconds| arranged(&gone().member_slot_seen("d", seconds));
+    assert_eq!(gone_for(1_700), (names(&[]), names(&[])));
+    assert_eq!(gone_for(1_801), (names(&[]), names(&["d"])));
+    let lost = Slot { log: SlotLog::Lost, ..Slot::physical("c") };
+    assert_eq!(arranged(&standby(vec![Slot::physical("a"), lost])).1, names(&["c"]), "made again");
+}
+
+#[test]
+fn a_standby_moves_a_members_slot_on_by_whole_segments() {
+    let at = |at| vec![Slot::physical("a"), Slot { restart: Some(Lsn(at)), ..Slot::physical("c") }];
+    let moved = |from, there| decide(&standby(at(from)).consumer("c", there)).upkeep;
+    let to = |lsn| vec![Effect::AdvanceSlots(vec![("c".to_owned(), Lsn(lsn))])];
+    assert_eq!(moved(1_000, 20_000_000), to(20_000_000));
+    assert_eq!(moved(1_000, 99_000_000), to(90_000_000), "never past what it has replayed");
+    assert_eq!(moved(10_000_000, 20_000_000), [], "that frees nothing");
 }
 
 #[test]
@@ -95,7 +126,7 @@ fn a_former_primary_drops_its_logical_slots_but_not_those_that_the_server_syncs(
     let standby = |slot| {
         let view = view("b").standby(1, 100).held_by("a").following("a");
         let permanent = PermanentSlot { name: "cdc".to_owned(), logical: logical.clone() };
-        view.permanent(permanent).with_slots(vec![slot])
+        view.permanent(permanent).with_slots(vec![Slot::physical("a"), slot])
     };
     assert_eq!(arranged(&standby(own.clone())), (names(&[]), names(&["cdc"])));
     assert_eq!(arranged(&standby(Slot { is_synced: true, ..own })), (names(&[]), names(&[])));
