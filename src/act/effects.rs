@@ -167,7 +167,9 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::Sync(change) => synchronous::change(context, change).await,
         Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
         Effect::ArrangeSlots { wanted, unwanted } => {
-            Ok(context.server.arrange_slots(wanted, unwanted).await?)
+            context.notebook.slots(wanted, &[]).await?;
+            context.server.arrange_slots(wanted, unwanted).await?;
+            Ok(context.notebook.slots(&[], unwanted).await?)
         }
         Effect::MakeLogicalSlot { name, database, plugin } => {
             Ok(context.server.make_logical_slot(name, database, plugin).await?)

@@ -73,6 +73,18 @@ impl<F: JournalFile> Notebook<F> {
         self.change(|journal| add_loss(&mut journal.losses, loss)).await
     }
 
+    /// Writes down which slots are made, before they are, and which were dropped.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn slots(&self, made: &[String], dropped: &[String]) -> std::io::Result<()> {
+        self.change(|journal| {
+            journal.slots.retain(|name| !dropped.contains(name));
+            journal.slots.extend(made.iter().cloned());
+        })
+        .await
+    }
+
     async fn change(&self, change: impl FnOnce(&mut Journal)) -> std::io::Result<()> {
         let _writing = self.writing.lock().await;
         let mut journal = self.read();

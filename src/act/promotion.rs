@@ -88,10 +88,13 @@ pub async fn record_intent<P: Ports>(
     let settled = context.server.settle(within).await?;
     let parent = settled.position.timeline;
     // This server is on a timeline that was intended: it was promoted, and nobody heard of it.
-    if !planted(Mutant::PromotionForgotten)
-        && let Some(with_parent) = lineage.with_parent(parent, &settled.ancestors)
-    {
-        lineage = with_parent;
+    if !planted(Mutant::PromotionForgotten) {
+        if let Some(taken_up) = lineage.taken_up(parent, &settled.ancestors) {
+            lineage = taken_up;
+        } else if lineage.is_burnt(parent) {
+            let why = format!("its timeline {parent} was given up, and the history has gone on");
+            return Err(EffectError::Refused(why));
+        }
     }
     let again = lineage.latest().is_some_and(|latest| {
         latest.term == guard.term

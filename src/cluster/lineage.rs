@@ -178,6 +178,38 @@ impl Lineage {
         Some(lineage)
     }
 
+    /// Where a history of somebody's own parted from that of `other`, a timeline that is not part of it, by the
+    /// promotions that are recorded, intended ones among them; `None` where that is not recorded.
+    pub fn parted_from(
+        &self,
+        end: WalPosition,
+        ancestors: &[Ancestor],
+        other: Timeline,
+    ) -> Option<Lsn> {
+        let own = |timeline: Timeline| match ancestors.iter().find(|one| one.timeline == timeline) {
+            Some(ancestor) => Some(ancestor.ended_at),
+            None => (end.timeline == timeline).then_some(end.lsn),
+        };
+        let mut timeline = other;
+        let mut left_at = None;
+        // Each timeline comes from an earlier one; a record that says otherwise ends nowhere.
+        for _ in 0..=self.promotions.len() {
+            if let Some(ended_at) = own(timeline) {
+                return left_at.map(|left_at| ended_at.min(left_at));
+            }
+            let made = self.promotions.iter().rev().find(|one| one.timeline == timeline)?;
+            timeline = made.parent?;
+            left_at = Some(left_at.map_or(made.switched_at, |at: Lsn| at.min(made.switched_at)));
+        }
+        None
+    }
+
+    /// Whether a promotion to this timeline was recorded as intended, and never as done.
+    pub fn is_burnt(&self, timeline: Timeline) -> bool {
+        let mut of_it = self.promotions.iter().filter(|one| one.timeline == timeline).peekable();
+        of_it.peek().is_some() && of_it.all(|one| one.state == PromotionState::Intended)
+    }
+
     /// The ids between `parent` and the next promotion's: none of them may be used again.
     pub fn burnt_after(&self, parent: Timeline) -> Vec<Timeline> {
         (parent.0 + 1..self.next_timeline(parent).0).map(Timeline).collect()
@@ -298,5 +330,22 @@ mod tests {
         let parent = lineage.with_parent(Timeline(2), &left_at(1, 90)).expect("it is intended");
         assert_eq!(parent.current().map(|one| one.timeline), Some(Timeline(3)));
         assert_eq!(lineage.taken_up(Timeline(9), &left_at(3, 208)), None, "never recorded");
+        assert!(lineage.is_burnt(Timeline(4)) && !lineage.is_burnt(Timeline(3)));
+        assert!(!lineage.is_burnt(Timeline(9)));
+    }
+
+    #[test]
+    fn two_histories_part_where_the_first_of_them_left() {
+        let mut lineage = with_a_burnt_id();
+        lineage.promotions.push(promotion(4, 4, Some((3, 200)), Intended));
+        lineage.promotions.push(promotion(5, 5, Some((3, 150)), Intended));
+        let from_3 = |lsn| [Ancestor { timeline: Timeline(3), ended_at: Lsn(lsn) }];
+        let parted = |end, own: &[Ancestor], other| lineage.parted_from(end, own, Timeline(other));
+        assert_eq!(parted(at(4, 900), &from_3(208), 5), Some(Lsn(150)), "5 left it earlier");
+        assert_eq!(parted(at(5, 900), &from_3(150), 4), Some(Lsn(150)), "5 is shorter");
+        assert_eq!(parted(at(3, 120), &[], 5), Some(Lsn(120)), "it ends before");
+        assert_eq!(parted(at(1, 140), &[], 5), Some(Lsn(100)), "3 left 1 there");
+        assert_eq!(parted(at(4, 900), &from_3(208), 3), None, "3 is part of it");
+        assert_eq!(parted(at(4, 900), &from_3(208), 9), None, "nobody knows of 9");
     }
 }

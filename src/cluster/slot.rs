@@ -17,6 +17,8 @@ pub struct Slot {
     pub confirmed: Option<Lsn>,
     /// Whether the log that it needs is there.
     pub log: SlotLog,
+    /// Whether it keeps rows from being vacuumed (`xmin`): its consumer told so by `hot_standby_feedback`.
+    pub keeps_rows: bool,
     /// Whether the server itself keeps it like its primary's (PostgreSQL 17 and later).
     pub is_synced: bool,
 }
@@ -56,6 +58,7 @@ impl Slot {
             restart: None,
             confirmed: None,
             log: SlotLog::Kept,
+            keeps_rows: false,
             is_synced: false,
         }
     }

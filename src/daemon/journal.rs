@@ -1,6 +1,7 @@
 //! The journal as a small file in the state directory: written beside, fsynced, renamed, and the
 //! directory fsynced, so that what was promised survives a power failure.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ struct Spelled {
     unfinished: Option<Step>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     losses: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    slots: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -93,8 +96,8 @@ fn spell(journal: &Journal) -> Vec<u8> {
     });
     let losses = serde_json::from_slice(&codec::losses(&journal.losses)).ok();
     let losses = losses.filter(|_| !journal.losses.is_empty());
-    let (promised, seen) = (journal.promised, journal.seen);
-    let spelled = Spelled { promised, seen, unfinished, losses };
+    let (promised, seen, slots) = (journal.promised, journal.seen, journal.slots.clone());
+    let spelled = Spelled { promised, seen, unfinished, losses, slots };
     let mut text = serde_json::to_vec(&spelled).expect("numbers and words can be spelled");
     text.push(b'\n');
     text
@@ -110,7 +113,8 @@ fn read(text: &[u8]) -> serde_json::Result<Journal> {
     });
     let losses = spelled.losses.map(|losses| codec::read_losses(losses.to_string().as_bytes()));
     let losses = losses.transpose().map_err(serde::de::Error::custom)?.unwrap_or_default();
-    Ok(Journal { promised: spelled.promised, seen: spelled.seen, unfinished, losses })
+    let Spelled { promised, seen, slots, .. } = spelled;
+    Ok(Journal { promised, seen, unfinished, losses, slots })
 }
 
 #[cfg(test)]
@@ -131,7 +135,9 @@ mod tests {
             step: crate::cluster::LossStep::Rewind,
         };
         let unfinished = Some(Unfinished::SetAside);
-        let journal = Journal { promised: Term(7), seen: Term(6), unfinished, losses: vec![loss] };
+        let slots = ["b".to_owned(), "c".to_owned()].into();
+        let (promised, seen, losses) = (Term(7), Term(6), vec![loss]);
+        let journal = Journal { promised, seen, unfinished, losses, slots };
         disk.write(&journal).unwrap();
         assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
     }

@@ -6,7 +6,7 @@ use crate::cluster::{Ballot, Refusal, Request, Vote};
 use crate::mutants::{Mutant, planted};
 use crate::values::{MemberName, Revision};
 
-use super::candidates::{Standings, rank};
+use super::candidates::Standings;
 use super::decision::{Decision, Reason};
 use super::view::View;
 use super::{branches, proof};
@@ -27,13 +27,13 @@ pub fn take_in<'a>(
     }
     let named = |vote: &&Vote| vote.name == *name;
     let Some(vote) = ballot.votes.iter().find(named) else { return (standings, None) };
-    let lineage = branches::record_of(&standings.lineage, vote);
-    let unbounded = rank(ballot, lineage, None, u64::MAX);
-    let Some(vote) = unbounded.fit.into_iter().find(named) else { return (standings, None) };
+    // Also one that the history has left behind: who went on with it may be gone for good.
+    let lineage = branches::record_of(&standings.lineage, vote).filter(|_| vote.may_lead);
+    let Some(lineage) = lineage else { return (standings, None) };
     let (of_it, unfit): (Vec<_>, Vec<_>) =
         standings.unfit.into_iter().partition(|(unfit, _)| *unfit == name);
     let why = of_it.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join(", ");
-    (Standings { fit: vec![vote], unfit, lineage: unbounded.lineage }, Some(why))
+    (Standings { fit: vec![vote], unfit, lineage }, Some(why))
 }
 
 /// Why this node must not take the seat of a holder that others may be carrying (for that `reason`): no word

@@ -6,9 +6,11 @@
 //! after it stay burnt. What only it has was acknowledged by nobody that the proof, or the bound on the lag,
 //! asks for; it does no harm.
 
+use std::cmp::Reverse;
+
 use crate::cluster::{Ballot, Lineage, Vote};
 use crate::mutants::{Mutant, planted};
-use crate::values::Lsn;
+use crate::values::{Lsn, WalPosition};
 
 use super::candidates::{Standings, rank};
 use super::proof;
@@ -19,7 +21,7 @@ pub fn take_up<'a>(
     view: &View,
     ballot: &'a Ballot,
     standings: Standings<'a>,
-    published: Option<Lsn>,
+    published: Option<WalPosition>,
     lag_bytes_max: u64,
 ) -> Standings<'a> {
     if !standings.fit.is_empty() || planted(Mutant::BurntBranchLeft) {
@@ -27,12 +29,13 @@ pub fn take_up<'a>(
     }
     // The latest one first: every voter that counts the same votes takes up the same one.
     let mut votes: Vec<&Vote> = ballot.votes.iter().collect();
-    votes.sort_by_key(|vote| std::cmp::Reverse(vote.position.timeline));
+    votes.sort_by_key(|vote| Reverse(vote.position.timeline));
     let taken_up = votes.into_iter().find_map(|vote| {
         let lineage = standings.lineage.taken_up(vote.position.timeline, &vote.ancestors)?;
+        // Up to where it is on the history without its branch.
         let in_common = standings.lineage.left_at(vote.position, &vote.ancestors)?;
-        let lacks_too_much = in_common.bytes_behind(published.unwrap_or(Lsn::ZERO)) > lag_bytes_max;
-        if lacks_too_much {
+        let told = published.map_or(Lsn::ZERO, |published| published.lsn);
+        if in_common.bytes_behind(told) > lag_bytes_max {
             return None;
         }
         let ranked = rank(ballot, lineage, published, lag_bytes_max);
@@ -43,8 +46,14 @@ pub fn take_up<'a>(
     taken_up.unwrap_or(standings)
 }
 
-/// The record by which this voter can be on the history: as it is, or with its branch taken up.
-pub fn record_of(lineage: &Lineage, vote: &Vote) -> Lineage {
-    let taken_up = lineage.taken_up(vote.position.timeline, &vote.ancestors);
-    taken_up.unwrap_or_else(|| lineage.clone())
+/// The record from which this voter can be promoted, whatever else was promoted meanwhile: its timeline is
+/// done there, or was intended and is taken as done. `None` where nobody ever recorded it.
+pub fn record_of(lineage: &Lineage, vote: &Vote) -> Option<Lineage> {
+    let timeline = vote.position.timeline;
+    if lineage.promotions.is_empty() {
+        return Some(lineage.clone());
+    }
+    let is_known = lineage.promotions.iter().any(|one| one.timeline == timeline);
+    let as_it_is = || (is_known && !lineage.is_burnt(timeline)).then(|| lineage.clone());
+    lineage.with_parent(timeline, &vote.ancestors).or_else(as_it_is)
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use crate::cluster::{Ballot, Lineage, Standing, Vote};
 use crate::mutants::{Mutant, planted};
-use crate::values::{Lsn, MemberName};
+use crate::values::{MemberName, WalPosition};
 
 /// The voters in order, with why the others do not count.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Standings<'a> {
 pub fn rank<'a>(
     ballot: &'a Ballot,
     lineage: Lineage,
-    published: Option<Lsn>,
+    published: Option<WalPosition>,
     lag_bytes_max: u64,
 ) -> Standings<'a> {
     let lineage = ballot
@@ -38,7 +38,7 @@ pub fn rank<'a>(
             Err(why) => unfit.push((&vote.name, why)),
             Ok(_) if !vote.may_lead => unfit.push((&vote.name, "tagged nofailover".to_owned())),
             Ok(epoch) => {
-                let missing = vote.position.lsn.bytes_behind(published.unwrap_or(Lsn::ZERO));
+                let missing = missing(&lineage, vote, published);
                 if missing > lag_bytes_max {
                     unfit.push((&vote.name, format!("lacks {missing} bytes")));
                 } else {
@@ -52,6 +52,15 @@ pub fn rank<'a>(
         (Reverse((epoch, vote.position.lsn, vote.priority)), vote.name.clone())
     });
     Standings { fit: fit.into_iter().map(|(_, vote)| vote).collect(), unfit, lineage }
+}
+
+/// How many bytes a voter lacks of what the former holder told. Its log past where the two parted makes up for
+/// nothing.
+pub fn missing(lineage: &Lineage, vote: &Vote, published: Option<WalPosition>) -> u64 {
+    let Some(published) = published else { return 0 };
+    let parted = lineage.parted_from(vote.position, &vote.ancestors, published.timeline);
+    let parted = parted.filter(|_| !planted(Mutant::LsnWithoutEpoch));
+    parted.unwrap_or(vote.position.lsn).bytes_behind(published.lsn)
 }
 
 /// The epoch of a vote on the recorded history; without a record, its timeline's number.
@@ -75,7 +84,7 @@ fn epoch(lineage: &Lineage, vote: &Vote) -> Result<u32, String> {
 mod tests {
     use super::*;
     use crate::cluster::{Promotion, PromotionState};
-    use crate::values::{Monotonic, Revision, Term, Timeline, WalPosition};
+    use crate::values::{Lsn, Monotonic, Revision, Term, Timeline};
 
     fn vote(name: &str, timeline: u32, lsn: u64) -> Vote {
         Vote {
@@ -115,8 +124,9 @@ mod tests {
 
     #[track_caller]
     fn check(votes: Vec<Vote>, published: u64, expected: &[&str]) {
+        let published = WalPosition { timeline: Timeline(2), lsn: Lsn(published) };
         let ballot = ballot(votes);
-        let standings = rank(&ballot, lineage(), Some(Lsn(published)), 50);
+        let standings = rank(&ballot, lineage(), Some(published), 50);
         let names: Vec<&str> = standings.fit.iter().map(|vote| vote.name.as_str()).collect();
         assert_eq!(names, expected);
     }
@@ -139,5 +149,24 @@ mod tests {
     fn who_lacks_too_much_or_may_not_lead_is_not_fit() {
         let tagged = Vote { may_lead: false, ..vote("d", 2, 500) };
         check(vec![vote("b", 2, 449), vote("c", 2, 450), tagged], 500, &["c"]);
+    }
+
+    /// `a` was promoted to 3 at 60, told so far as 120 there, and never recorded it.
+    #[test]
+    fn log_past_where_the_last_leader_left_makes_up_for_nothing() {
+        let mut lineage = lineage();
+        lineage.promotions.push(Promotion {
+            term: Term(3),
+            timeline: Timeline(3),
+            parent: Some(Timeline(1)),
+            switched_at: Lsn(60),
+            node: "a".into(),
+            state: PromotionState::Intended,
+        });
+        let published = WalPosition { timeline: Timeline(3), lsn: Lsn(120) };
+        let ballot = ballot(vec![vote("b", 1, 100)]);
+        let lacks = |allowed| rank(&ballot, lineage.clone(), Some(published), allowed).unfit;
+        assert_eq!(lacks(59), [(&"b".into(), "lacks 60 bytes".to_owned())]);
+        assert_eq!(lacks(60), []);
     }
 }

@@ -102,12 +102,11 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
         Some(_) => u64::MAX,
         None => view.settings.dynamic.maximum_lag_on_failover,
     };
-    let reached = published.map(|position| position.lsn);
-    let standings = rank(ballot, cluster.lineage(), reached, lag_bytes_max);
+    let standings = rank(ballot, cluster.lineage(), published, lag_bytes_max);
     let ahead = proof::ahead_of_me(view, ballot, &standings);
     let mut standings = proof::only_proven(view, ballot, standings);
     if waited_for_long(view) {
-        standings = branches::take_up(view, ballot, standings, reached, lag_bytes_max);
+        standings = branches::take_up(view, ballot, standings, published, lag_bytes_max);
     }
     let (standings, lost) = accepted_loss::take_in(view, ballot, standings, waited_for_long(view));
     let again_at = ballot.counted_at + view.settings.times.renewal_period;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cluster::{Cluster, PrimaryFacts, Slot, SlotKind, SlotLog, StandbyFacts};
+use crate::config::PermanentSlot;
 use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Monotonic};
 
@@ -19,20 +20,36 @@ pub struct SlotMemory {
     seen: BTreeMap<String, Monotonic>,
     /// Names that were permanent slots or members' at some time: these may be dropped.
     managed: BTreeSet<String>,
+    /// Whether it was looked at what the agents before have left.
+    looked_back: bool,
 }
 
 impl SlotMemory {
-    /// Takes in who is there, and what the leader before has left.
+    /// Takes in who is there, and what is kept: by this node's leader, and by the one before it leads itself.
     pub fn observe(&mut self, now: Monotonic, me: &MemberName, cluster: Option<&Cluster>) {
         let Some(cluster) = cluster else { return };
         for name in cluster.members.keys().filter(|name| *name != me) {
             self.seen.insert(name.slot_name(), now);
         }
+        // Of what this node itself keeps it knows since when.
+        let leads = cluster.baton.as_ref().is_some_and(|baton| baton.value.holder == *me);
         for slot in &cluster.retained_slots {
-            self.seen.entry(slot.clone()).or_insert(now);
+            let seen = self.seen.entry(slot.clone()).or_insert(now);
+            *seen = if leads { *seen } else { now };
         }
         self.managed.extend(self.seen.keys().cloned());
         self.managed.extend(cluster.slot_positions.keys().cloned());
+    }
+
+    /// Takes in which slots the agents before this one have made here, once. Whose they were is not known: they
+    /// are kept as those of members that were just seen.
+    pub fn look_back(&mut self, now: Monotonic, made: &BTreeSet<String>, kept: &[PermanentSlot]) {
+        if std::mem::replace(&mut self.looked_back, true) {
+            return;
+        }
+        for name in made.iter().filter(|name| kept.iter().all(|slot| slot.name != **name)) {
+            self.seen.entry(name.clone()).or_insert(now);
+        }
     }
 
     /// The slots of members that were seen within this time.
@@ -145,14 +162,8 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     };
     let unwanted: Vec<String> =
         facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
-    let mut effects = Vec::new();
-    if !missing.is_empty() || !unwanted.is_empty() {
-        effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
-    }
-    let moved = of_the_passed_on(view, facts);
-    if !moved.is_empty() {
-        effects.push(Effect::AdvanceSlots(moved));
-    }
+    let mut effects = moved_on(of_the_passed_on(view, facts));
+    effects.extend(arranged(missing, unwanted));
     for slot in &view.settings.dynamic.slots {
         let Some((database, plugin)) = &slot.logical else { continue };
         if !has(&slot.name) {
@@ -163,18 +174,14 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     effects
 }
 
-/// The physical slots that a standby has. One that may lead has what it will need then: a member that is behind
-/// finds its log there, too.
-fn of_a_possible_leader(view: &View) -> Vec<String> {
-    let mut wanted = if view.me.may_lead && !view.settings.dynamic.member_slots_ttl.is_zero() {
-        of_whoever_leads(view)
-    } else {
-        permanent_physical(view)
-    };
-    wanted.extend(slots_of_the_fed(view));
-    wanted.sort_unstable();
-    wanted.dedup();
-    wanted
+/// Moving on goes first: what cannot be made must not keep the others' log.
+fn moved_on(to: Vec<(String, Lsn)>) -> Vec<Effect> {
+    if to.is_empty() { Vec::new() } else { vec![Effect::AdvanceSlots(to)] }
+}
+
+fn arranged(wanted: Vec<String>, unwanted: Vec<String>) -> Option<Effect> {
+    let anything = !wanted.is_empty() || !unwanted.is_empty();
+    anything.then_some(Effect::ArrangeSlots { wanted, unwanted })
 }
 
 /// What a standby has to make, move on and drop: slots as far as their consumers are on the leader, and
@@ -184,47 +191,95 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
         return Vec::new();
     }
     let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
-    if !view.settings.use_slots || !facts.is_streaming() {
+    let moves_on = view.settings.use_slots && !view.me.nostream;
+    if moves_on && !facts.is_streaming() {
         return effects;
     }
-    let wanted = of_a_possible_leader(view);
-    let members = slots_of_all_others(view);
-    let is_left = |slot: &&Slot| {
-        let was_managed =
-            view.memory.slots.managed.contains(&slot.name) || members.contains(&slot.name);
-        let is_permanent = permanent_names(view).contains(&*slot.name);
-        let is_wanted = wanted.contains(&slot.name);
-        let (leftover, lost) = match slot.kind {
-            SlotKind::Physical => (was_managed && !is_wanted, is_permanent || is_wanted),
-            SlotKind::Logical { .. } => (was_managed || is_permanent, false),
-        };
-        let lost = lost && slot.log == SlotLog::Lost;
-        !slot.is_active && !slot.is_synced && !is_ignored(view, slot) && (leftover || lost)
+    let wanted = Wanted::of_a_standby(view, moves_on);
+    let may_go = |slot: &&Slot| {
+        !slot.is_active && !slot.is_synced && !is_ignored(view, slot) && wanted.lets_go(view, slot)
     };
     let unwanted: Vec<String> =
-        facts.slots.iter().filter(is_left).map(|slot| slot.name.clone()).collect();
-    let has = |name: &&String| facts.slots.iter().any(|slot| slot.name == **name);
-    let missing: Vec<String> = wanted.iter().filter(|name| !has(name)).cloned().collect();
-    if !missing.is_empty() || !unwanted.is_empty() {
-        effects.push(Effect::ArrangeSlots { wanted: missing, unwanted });
-    }
-    let moved = to_move_on(view, facts, &wanted);
-    if !moved.is_empty() {
-        effects.push(Effect::AdvanceSlots(moved));
+        facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
+    if moves_on {
+        let has = |name: &&String| facts.slots.iter().any(|slot| slot.name == **name);
+        let missing = wanted.to_make(view).filter(|name| !has(name)).cloned().collect();
+        effects.extend(moved_on(to_move_on(view, facts, &wanted)));
+        effects.extend(arranged(missing, unwanted));
+    } else {
+        effects.extend(arranged(Vec::new(), unwanted));
     }
     effects
 }
 
+/// The physical slots that a standby has.
+struct Wanted {
+    /// Permanent ones.
+    permanent: Vec<String>,
+    /// Of the members that stream from here.
+    fed: Vec<String>,
+    /// What it needs once it leads: a member that is behind finds its log there, too.
+    of_the_others: Vec<String>,
+    /// Whether it has slots at all, and a leader to go by.
+    moves_on: bool,
+}
+
+impl Wanted {
+    fn of_a_standby(view: &View, moves_on: bool) -> Self {
+        let may_need_them = view.me.may_lead && !view.settings.dynamic.member_slots_ttl.is_zero();
+        let of_the_others =
+            if moves_on && may_need_them { of_whoever_leads(view) } else { Vec::new() };
+        Self {
+            permanent: permanent_physical(view),
+            fed: if moves_on { slots_of_the_fed(view) } else { Vec::new() },
+            of_the_others,
+            moves_on,
+        }
+    }
+
+    fn contains(&self, name: &String) -> bool {
+        [&self.permanent, &self.fed, &self.of_the_others].iter().any(|some| some.contains(name))
+    }
+
+    /// Those that are to be there: of another member only while the leader tells where it is, because nothing
+    /// else moves its slot on.
+    fn to_make(&self, view: &View) -> impl Iterator<Item = &String> {
+        let cluster = view.cluster();
+        let mut told: Vec<&String> = self.permanent.iter().chain(&self.fed).collect();
+        let others = self.of_the_others.iter();
+        told.extend(others.filter(|name| cluster.slot_positions.contains_key(*name)));
+        told.sort_unstable();
+        told.dedup();
+        told.into_iter()
+    }
+
+    /// Whether a slot that nobody uses is to be dropped, for good or to be made again.
+    fn lets_go(&self, view: &View, slot: &Slot) -> bool {
+        let is_permanent = permanent_names(view).contains(&*slot.name);
+        let is_wanted = self.contains(&slot.name);
+        let is_a_members = slots_of_all_others(view).contains(&slot.name);
+        let is_known = view.memory.slots.managed.contains(&slot.name) || is_a_members;
+        match slot.kind {
+            SlotKind::Logical { .. } => self.moves_on && (is_known || is_permanent),
+            SlotKind::Physical if !is_wanted => is_known,
+            // What its consumer told when this node led is told again to the leader, for ever.
+            SlotKind::Physical if !is_permanent && !self.fed.contains(&slot.name) => {
+                slot.log == SlotLog::Lost || slot.keeps_rows
+            }
+            SlotKind::Physical => slot.log == SlotLog::Lost,
+        }
+    }
+}
+
 /// Up to where the consumer is on the leader, and never past what is replayed here. Members move on all the time:
 /// their slots follow by whole segments.
-fn to_move_on(view: &View, facts: &StandbyFacts, wanted: &[String]) -> Vec<(String, Lsn)> {
+fn to_move_on(view: &View, facts: &StandbyFacts, wanted: &Wanted) -> Vec<(String, Lsn)> {
     let cluster = view.cluster();
-    let permanent = permanent_names(view);
     let mine = facts.slots.iter().filter(|slot| wanted.contains(&slot.name) && !slot.is_active);
     mine.filter_map(|slot| {
         let there = *cluster.slot_positions.get(&slot.name)?;
         let to = there.min(facts.replayed);
-        let least = if permanent.contains(slot.name.as_str()) { 1 } else { MOVE_ON_BYTES };
+        let least = if wanted.permanent.contains(&slot.name) { 1 } else { MOVE_ON_BYTES };
         let is_due = slot.restart.is_some_and(|restart| restart.bytes_behind(to) >= least);
         (is_due && slot.log != SlotLog::Lost).then(|| (slot.name.clone(), to))
     })

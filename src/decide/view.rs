@@ -1,6 +1,7 @@
 //! Everything a decision may know, at one moment. Built by `observe`; whatever could not be read is
 //! there as not known.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -304,6 +305,8 @@ pub struct Journal {
     pub unfinished: Option<Unfinished>,
     /// What this node gave up of its own log, oldest first; written down before it is done.
     pub losses: Vec<Loss>,
+    /// The names of the slots that this node's agents made, and did not drop again: these may be dropped.
+    pub slots: BTreeSet<String>,
 }
 
 /// A step that leaves the data directory unusable until it is finished.

@@ -41,6 +41,7 @@ SELECT recovering,
   (SELECT json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'database', database,
       'plugin', plugin, 'active', active, 'restart', restart_lsn::text,
       'confirmed', confirmed_flush_lsn::text, 'status', wal_status,
+      'keeps_rows', xmin IS NOT NULL OR catalog_xmin IS NOT NULL,
       'synced', to_jsonb(s) ->> 'synced') ORDER BY slot_name)::text
     FROM pg_replication_slots s WHERE NOT temporary) AS slots,
   (SELECT json_agg(json_build_array(name, current_setting(name),

@@ -21,6 +21,7 @@ pub(super) struct SlotRow {
     restart: Option<String>,
     confirmed: Option<String>,
     status: Option<String>,
+    keeps_rows: bool,
     /// A boolean as text: only PostgreSQL 17 and later know it.
     synced: Option<String>,
 }
@@ -52,6 +53,7 @@ impl SlotRow {
             restart: lsn(self.restart)?,
             confirmed: lsn(self.confirmed)?,
             log,
+            keeps_rows: self.keeps_rows,
             is_synced: self.synced.as_deref() == Some("true"),
         })
     }
@@ -82,13 +84,14 @@ impl LocalServer {
             return Ok(());
         }
         let session = self.session(WHAT).await?;
-        if !wanted.is_empty() {
-            session.client.execute(MAKE, &[&wanted]).await.map_err(failed)?;
-        }
+        // Dropping first may make the room that is needed.
         if !unwanted.is_empty() {
             for row in session.client.query(DROP, &[&unwanted]).await.map_err(failed)? {
                 tracing::info!(slot = row.get::<_, &str>(0), "dropped a replication slot");
             }
+        }
+        if !wanted.is_empty() {
+            session.client.execute(MAKE, &[&wanted]).await.map_err(failed)?;
         }
         Ok(())
     }

@@ -29,7 +29,8 @@ pub fn fit(state: &State, voters: &[usize], lag_counts: bool) -> Vec<usize> {
         refusals: Vec::new(),
         silent: Vec::new(),
     };
-    let reached = (0..NODES).map(|at| state.end(at)).max().filter(|_| lag_counts);
+    let furthest = (0..NODES).max_by_key(|at| state.end(*at));
+    let reached = furthest.map(|at| state.position(at)).filter(|_| lag_counts);
     let lag_bytes_max = if lag_counts { 0 } else { u64::MAX };
     let standings = rank(&ballot, state.lineage(), reached, lag_bytes_max);
     let standings = proven(&state.record.state(), &ballot, standings);

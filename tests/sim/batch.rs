@@ -17,6 +17,8 @@ pub struct Batch {
     pub seeds: u64,
     /// The seeds that broke a rule, lowest first.
     pub failures: Vec<(u64, Violation)>,
+    /// The seeds in whose worlds a person had to speak before anybody led.
+    pub spoken: Vec<u64>,
     /// How often what happened, in all of them together.
     pub counts: Counts,
 }
@@ -35,6 +37,9 @@ impl Batch {
         self.seeds += 1;
         for (sum, one) in self.counts.iter_mut().zip(outcome.counts) {
             *sum += one;
+        }
+        if outcome.spoken {
+            self.spoken.push(seed);
         }
         if let Some(violation) = outcome.violation {
             self.failures.push((seed, violation));
@@ -56,7 +61,12 @@ pub fn threads() -> usize {
 /// Runs seeds until all are done, or `enough` of them have failed.
 pub fn run(from: u64, count: u64, mutant: Option<Mutant>, enough: usize, workers: usize) -> Batch {
     let next = AtomicU64::new(from);
-    let batch = Mutex::new(Batch { seeds: 0, failures: Vec::new(), counts: sometimes::NONE });
+    let batch = Mutex::new(Batch {
+        seeds: 0,
+        failures: Vec::new(),
+        spoken: Vec::new(),
+        counts: sometimes::NONE,
+    });
     let at_work: AtWork = Mutex::new(vec![None; workers]);
     let running = AtomicUsize::new(workers);
     std::thread::scope(|scope| {

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// How long it lived, in its own time.
     pub lived: Duration,
+    /// Whether a person had to speak before anybody led.
+    pub spoken: bool,
 }
 
 /// A step of time.
@@ -76,15 +78,21 @@ pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let world = Rc::new(World::new(plan, rng, told));
-        let mut life =
-            Life { world: Rc::clone(&world), underway: Vec::new(), steps: 0, last: None };
+        let mut life = Life {
+            world: Rc::clone(&world),
+            underway: Vec::new(),
+            steps: 0,
+            last: None,
+            spoken: false,
+        };
         life.whole().await;
         // The tasks hold the world, and the world holds the tasks.
         for node in 0..world.hosts.len() {
             host::kill(&world, node);
         }
         let violation = world.violation.borrow().clone();
-        Outcome { violation, hash: world.trace.hash(), counts: world.counts(), lived: world.now() }
+        let (hash, counts, lived) = (world.trace.hash(), world.counts(), world.now());
+        Outcome { violation, hash, counts, lived, spoken: life.spoken }
     })
 }
 
@@ -93,6 +101,7 @@ struct Life {
     underway: Vec<Underway>,
     steps: u32,
     last: Option<usize>,
+    spoken: bool,
 }
 
 impl Life {
@@ -168,7 +177,7 @@ impl Life {
     /// Waits until everything is well; that it becomes so is a rule.
     async fn settles(&mut self, after: &str) -> bool {
         let patience = self.patience();
-        let end = self.world.now() + patience;
+        let mut end = self.world.now() + patience;
         let mut well = 0;
         while well < WELL_FOR {
             self.step().await;
@@ -181,6 +190,7 @@ impl Life {
             match convergence::missing(&self.world) {
                 Ok(()) => well += 1,
                 Err(_) if self.world.now() < end => well = 0,
+                Err(_) if !self.spoken && self.a_person_speaks() => end += patience,
                 Err(missing) => {
                     let text = format!("{patience:?} after {after}: {missing}");
                     self.world.broken(CONVERGENCE, text);
@@ -188,6 +198,15 @@ impl Life {
                 }
             }
         }
+        true
+    }
+
+    /// Where nobody may lead because of the bound that a person has set, a person has to speak, once.
+    fn a_person_speaks(&mut self) -> bool {
+        let Some(named) = convergence::least_behind(&self.world) else { return false };
+        self.spoken = true;
+        self.world.note(named, "somebody accepts the loss", [0, 0]);
+        faults::accept_loss(&self.world, named);
         true
     }
 

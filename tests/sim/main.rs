@@ -104,6 +104,9 @@ fn seeds(args: &Args, report: &mut Report) {
     }
     let rate = batch.seeds as f64 / began.elapsed().as_secs_f64();
     println!("{} seeds, {rate:.0} a second, {} broken", batch.seeds, batch.failures.len());
+    if !batch.spoken.is_empty() {
+        println!("a person had to speak in {:?}", batch.spoken);
+    }
     let broken =
         batch.failures.first().map(|(seed, violation)| format!("seed {seed}: {violation}"));
     report.test("every_rule_holds_in_every_world", broken);

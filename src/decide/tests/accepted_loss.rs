@@ -113,3 +113,36 @@ fn a_bound_on_the_lag_and_who_may_carry_the_leader_are_a_persons_to_waive() {
         matches!(decision.effects[0], Effect::TakeBaton { basis: found, .. } if found == basis);
     assert!(took, "{:?}", decision.effects[0]);
 }
+
+#[test]
+fn one_that_the_history_has_left_behind_may_be_named_too() {
+    let left_behind = view("b")
+        .standby(2, 500)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .intended("b", 2, 2)
+        .done("a", 3, 3, 120)
+        .ballot(&[("b", 2, 500)])
+        .left_behind("b", 1, 100);
+    let nobody = "no candidate is fit: b its timeline 2 is not on the history";
+    check(&left_behind.clone().vacant_for(20), nobody);
+    let effects = check(
+        &asked(left_behind, "b", true),
+        "take the lead: somebody accepted what may be lost: its timeline 2 is not on the history; \
+         term 4, votes of b",
+    );
+    let intent = effects.iter().find_map(|effect| match effect {
+        Effect::RecordIntent { known } => Some(&known.value),
+        _ => None,
+    });
+    assert!(intent.is_some_and(|known| !known.is_burnt(crate::values::Timeline(2))));
+    let past_the_fork = view("b")
+        .standby(1, 130)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .done("a", 3, 2, 120)
+        .ballot(&[("b", 1, 130)]);
+    let label = "take the lead: somebody accepted what may be lost";
+    assert_eq!(decide(&asked(past_the_fork, "b", true)).reason.label, label);
+    let unknown =
+        view("b").standby(7, 130).seat(Seat::Vacant(Vacancy::Silent)).ballot(&[("b", 7, 130)]);
+    assert_eq!(decide(&asked(unknown, "b", true)).reason.label, "no candidate is fit");
+}

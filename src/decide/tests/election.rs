@@ -1,7 +1,7 @@
 //! The race for a vacant seat.
 
 use super::*;
-use crate::values::Timeline;
+use crate::values::{Lsn, Timeline, WalPosition};
 
 #[test]
 fn nobody_leads_before_the_votes_are_in() {
@@ -123,11 +123,31 @@ fn who_is_on_a_burnt_branch_leads_where_nobody_else_may_and_takes_its_branch_up(
 
 #[test]
 fn what_a_burnt_branch_alone_has_counts_for_nothing() {
-    let lacks = on_a_burnt_branch().published(100 + 2_000_000);
-    check(&lacks, "no candidate is fit: b its timeline 2 is not on the history");
-    let unproven = on_a_burnt_branch().recorded("a", "c", 1);
+    let far = |published| {
+        let view = on_a_burnt_branch().ballot(&[("b", 2, 3_000_000)]).left_behind("b", 1, 100);
+        view.published(published)
+    };
     let label = "no candidate is fit: b its timeline 2 is not on the history";
+    check(&far(100 + 1_048_577), label);
+    check(&far(100 + 1_048_576), "take the lead: won the race: term 4, votes of b");
+    // The last leader left at 40, and told how far it came on its own timeline.
+    let parted = |told| {
+        far(0).changed(|cluster| {
+            let lineage = cluster.lineage.as_mut().expect("a record");
+            lineage.value.promotions.last_mut().expect("an intent").switched_at = Lsn(40);
+            let baton = cluster.baton.as_mut().expect("a baton");
+            baton.value.position = Some(WalPosition { timeline: Timeline(3), lsn: Lsn(told) });
+        })
+    };
+    check(&parted(40 + 1_048_577), label);
+    check(&parted(40 + 1_048_576), "take the lead: won the race: term 4, votes of b");
+    let unproven = on_a_burnt_branch().recorded("a", "c", 1);
     check(&unproven, label);
+    let past_the_fork = on_a_burnt_branch()
+        .recorded("a", "bc", 2)
+        .ballot(&[("b", 2, 500), ("c", 1, 105)])
+        .left_behind("b", 1, 100);
+    assert_eq!(decide(&past_the_fork).reason.label, "no candidate is fit");
     let proven = on_a_burnt_branch().recorded("a", "b", 1).published(100 + 2_000_000);
     check(&proven, "take the lead: won the race: term 4, votes of b");
 }

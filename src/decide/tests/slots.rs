@@ -1,5 +1,7 @@
 //! Which slots are made, kept, moved on and dropped.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::cluster::{Slot, SlotKind, SlotLog};
 use crate::config::{PermanentSlot, SlotMatcher};
@@ -90,6 +92,7 @@ fn a_standby_moves_a_permanent_slot_on_but_never_past_what_it_has_replayed() {
 /// `b`, that streams from `a`; `c` is a member, too.
 fn standby(slots: Vec<Slot>) -> View {
     let view = view("b").standby(1, 90_000_000).held_by("a").following("a").seen(3);
+    let view = view.consumer("a", 1_000).consumer("c", 1_000);
     view.member("c", Role::Replica).with_slots(slots)
 }
 
@@ -106,6 +109,47 @@ fn a_standby_that_may_lead_has_the_slots_it_will_need_then() {
     assert_eq!(gone_for(1_801), (names(&[]), names(&["d"])));
     let lost = Slot { log: SlotLog::Lost, ..Slot::physical("c") };
     assert_eq!(arranged(&standby(vec![Slot::physical("a"), lost])).1, names(&["c"]), "made again");
+    let untold = view("b").standby(1, 100).held_by("a").following("a").seen(3);
+    assert_eq!(arranged(&untold), (names(&[]), names(&[])), "nothing would move it on");
+}
+
+#[test]
+fn rows_that_a_member_asked_a_former_leader_to_keep_are_let_go() {
+    let has = |keeps_rows, is_active| {
+        let slot = Slot { keeps_rows, is_active, ..Slot::physical("c") };
+        arranged(&standby(vec![Slot::physical("a"), slot]))
+    };
+    assert_eq!(has(true, false), (names(&[]), names(&["c"])), "it is made again");
+    assert_eq!(has(true, true), (names(&[]), names(&[])), "c streams from here");
+    assert_eq!(has(false, false), (names(&[]), names(&[])));
+}
+
+#[test]
+fn a_slot_that_an_agent_here_made_is_known_to_the_next_one() {
+    let slots = || vec![Slot::physical("a"), Slot::physical("c"), Slot::physical("gone")];
+    assert_eq!(arranged(&standby(slots())), (names(&[]), names(&[])), "somebody's own");
+    let made = |seconds| {
+        let made = ["a", "c", "gone"].map(str::to_owned).into();
+        let mut view = standby(slots());
+        view.memory.slots.look_back(view.now, &made, &[]);
+        view.now = view.now + Duration::from_secs(seconds);
+        view.memory.slots.look_back(view.now, &made, &[]);
+        view.memory.slots.observe(view.now, &"b".into(), view.cluster.as_deref());
+        arranged(&view)
+    };
+    assert_eq!(made(1_700), (names(&[]), names(&[])), "its member may come back");
+    assert_eq!(made(1_801), (names(&[]), names(&["gone"])));
+}
+
+#[test]
+fn a_standby_that_no_leader_feeds_or_that_has_no_slots_lets_members_slots_go() {
+    let mine = || standby(vec![Slot::physical("c"), Slot::physical("mine")]);
+    let cut_off = arranged(&mine().cut_off());
+    assert_eq!(cut_off, (names(&[]), names(&[])), "it may stream again any moment");
+    assert_eq!(arranged(&mine().nostream()), (names(&[]), names(&["c"])));
+    let mut without = mine();
+    Arc::make_mut(&mut without.settings).use_slots = false;
+    assert_eq!(arranged(&without), (names(&[]), names(&["c"])));
 }
 
 #[test]

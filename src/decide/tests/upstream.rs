@@ -9,7 +9,7 @@ use crate::values::{Lsn, Timeline, WalPosition};
 use serde_json::{Value, json};
 
 impl View {
-    fn changed(mut self, change: impl FnOnce(&mut Cluster)) -> Self {
+    pub(super) fn changed(mut self, change: impl FnOnce(&mut Cluster)) -> Self {
         change(Arc::make_mut(self.cluster.as_mut().expect("a cluster")));
         self
     }

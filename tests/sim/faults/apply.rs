@@ -190,7 +190,7 @@ fn ask(world: &World, switchover: bool) {
 }
 
 /// A person names who is to lead with what it has; of those that run, where the one meant does not.
-fn accept_loss(world: &World, node: usize) {
+pub fn accept_loss(world: &World, node: usize) {
     let runs = |node: &usize| world.hosts[*node].life.borrow().published.is_some();
     let others = (0..world.hosts.len()).filter(|other| *other != node);
     let candidate = std::iter::once(node).chain(others).find(runs);

@@ -5,7 +5,7 @@ mod themes;
 
 use std::time::Duration;
 
-pub use apply::{Underway, begin, choose, end, heal, kill};
+pub use apply::{Underway, accept_loss, begin, choose, end, heal, kill};
 
 use crate::rng::Rng;
 

@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 27] = [
+const ALL: [History; 28] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -78,6 +78,7 @@ const ALL: [History; 27] = [
     // Never broken; planted faults show in them (see `mutants`).
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
+    History { name: CARRIES_STILL, plan: forgotten_acceptance },
     History { name: ONE_OF_THREE, plan: one_of_three },
     History { name: "a_person_may_let_the_last_one_lead", plan: accepted_loss },
     History { name: OLD_ACCEPTANCE, plan: old_acceptance },
@@ -99,6 +100,9 @@ pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
 /// A timeline that a later intent burnt is all that is left.
 pub const BURNT_BRANCH: &str = "a_burnt_branch_is_taken_up_where_it_is_all_that_is_left";
+
+/// A member that carries the leader is started anew, and asked for its promise.
+pub const CARRIES_STILL: &str = "an_agent_that_is_started_anew_may_carry_the_leader";
 
 /// Leader and one synchronous standby are gone, and the other one has all that was acknowledged.
 pub const ONE_OF_THREE: &str = "one_of_two_that_all_commits_waited_for_is_enough";
@@ -321,12 +325,35 @@ fn late_question() -> Plan {
 }
 
 fn late_offer() -> Plan {
-    let faults = vec![
-        fault(What::Switchover, Target::Leader, 68, 32),
-        fault(What::SlowStore, Target::Same, 74, 194),
-        fault(What::KillNode, Target::Other, 98, 120),
+    // What matters takes milliseconds: it gets four chances.
+    let once = |at| {
+        [
+            fault(What::Switchover, Target::Leader, at, 32),
+            fault(What::SlowStore, Target::Same, at + 6, 194),
+            fault(What::KillNode, Target::Other, at + 30, 120),
+        ]
+    };
+    let faults = [68, 368, 668, 968].into_iter().flat_map(once).collect();
+    let faulty_for = Duration::from_secs(14);
+    Plan { primary_start_timeout_seconds: 1, faulty_for, ..plan(faults) }
+}
+
+/// The members carry the leader, all but one, which it does not reach and which races all the time; agents of
+/// members that carry it are started anew.
+fn forgotten_acceptance() -> Plan {
+    let restart = |at| fault(What::KillAgent, Target::Other, at, 5);
+    let mut faults = vec![
+        fault(What::CutFromLeader, Target::Other, 150, 900),
+        fault(What::CutStore, Target::Leader, 200, 800),
     ];
-    Plan { primary_start_timeout_seconds: 1, ..plan(faults) }
+    faults.extend([430, 470, 510, 550, 590, 630, 670].map(restart));
+    Plan {
+        nodes: 4,
+        failsafe: true,
+        tags: vec![None, None, None, None],
+        faulty_for: Duration::from_secs(12),
+        ..plan(faults)
+    }
 }
 
 fn unrecorded() -> Plan {

@@ -44,6 +44,29 @@ pub fn missing(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// Where every node says that it may not lead because it, or another one, lacks more than was allowed to lag:
+/// who lacks least. Nothing that an agent may do mends that.
+pub fn least_behind(world: &World) -> Option<usize> {
+    if world.truth.borrow().sync.is_some() {
+        return None;
+    }
+    let says = |node: usize| {
+        let life = world.hosts[node].life.borrow();
+        let reason = life.published.as_ref()?.get().decision.reason.clone();
+        (reason.label == "no candidate is fit").then_some(reason.detail)
+    };
+    let said: Vec<String> = (0..world.hosts.len()).filter_map(says).collect();
+    if said.len() < world.hosts.len() {
+        return None;
+    }
+    let lacks = |text: &str| {
+        let (name, rest) = text.split_once(" lacks ")?;
+        let bytes: u64 = rest.strip_suffix(" bytes")?.parse().ok()?;
+        Some((bytes, world.hosts.iter().position(|host| host.name.as_str() == name)?))
+    };
+    said[0].split(", ").filter_map(lacks).min().map(|(_, node)| node)
+}
+
 /// Whether a node's server gets its log from the leader, straight or through others.
 fn streams(world: &World, node: usize, leader: usize) -> bool {
     let mut at = node;

@@ -86,7 +86,8 @@ fn control(world: &World, data: &Data) -> Control {
 }
 
 fn slots(data: &Data) -> Vec<Slot> {
-    data.slots.iter().map(|name| Slot::physical(name.as_str())).collect()
+    let of = |name: &String| Slot { restart: Some(data.redo), ..Slot::physical(name.as_str()) };
+    data.slots.iter().map(of).collect()
 }
 
 fn downstreams(world: &World, node: usize) -> Vec<Downstream> {
