@@ -70,24 +70,36 @@ pub enum Telling {
     Quietly,
 }
 
-/// Carries the effects out, in order; stops at the first failure.
+/// Carries the effects out, in order; stops at the first failure, but for slots: a full table of them keeps
+/// nobody from being promoted.
 ///
 /// # Errors
-/// The first failure.
+/// The first failure; that slots could not be arranged only where it is side work.
 pub async fn carry_out<P: Ports>(
     context: Rc<Context<P>>,
     effects: Vec<Effect>,
     telling: Telling,
 ) -> Result<(), EffectError> {
+    let mut of_slots = None;
     for effect in &effects {
         let started = context.clock.now();
         let result = run(&context, effect).await;
         if telling == Telling::Steps {
             tell(&context, effect, started, result.as_ref().err());
         }
-        result?;
+        match result {
+            Err(error) if concerns_slots(effect) => of_slots = of_slots.or(Some(error)),
+            other => other?,
+        }
     }
-    Ok(())
+    match telling {
+        Telling::Quietly => of_slots.map_or(Ok(()), Err),
+        Telling::Steps => Ok(()),
+    }
+}
+
+fn concerns_slots(effect: &Effect) -> bool {
+    matches!(effect, Effect::ArrangeSlots { .. } | Effect::AdvanceSlots(_))
 }
 
 fn tell<P: Ports>(

@@ -339,7 +339,8 @@ impl<P: Ports> Agent<P> {
         let cluster = sight.map(|sight| Arc::clone(&sight.cluster));
         let journal = self.inlets.context.notebook.read();
         self.forget_an_old_store(cluster.as_deref());
-        self.memory.slots.look_back(now, &journal.slots, &settings.dynamic.slots);
+        let (made, permanent) = (&journal.slots, &settings.dynamic.slots);
+        self.memory.slots.look_back(now, &self.look.state, made, permanent);
         self.memory.observe(now, seat, &self.look.state, &me.name, cluster.as_deref());
         let remote_apply = settings.remote_apply;
         self.memory.sync.observe(&self.look.state, cluster.as_deref(), remote_apply, now);

@@ -166,7 +166,10 @@ impl Lineage {
         let parent = ancestors.last()?;
         let is_done =
             |one: &&Promotion| one.timeline == parent.timeline && one.state == PromotionState::Done;
-        self.promotions.iter().find(is_done)?;
+        // A record that begins with a standby's promotion does not tell where that came from.
+        if self.current().is_some() {
+            self.promotions.iter().find(is_done)?;
+        }
         let mut lineage = self.clone();
         let undone = lineage.promotions.iter_mut().rev().find(|one| {
             one.timeline == timeline
@@ -204,10 +207,11 @@ impl Lineage {
         None
     }
 
-    /// Whether a promotion to this timeline was recorded as intended, and never as done.
+    /// Whether a promotion to this timeline was recorded as intended, and never as done, while others were.
     pub fn is_burnt(&self, timeline: Timeline) -> bool {
         let mut of_it = self.promotions.iter().filter(|one| one.timeline == timeline).peekable();
-        of_it.peek().is_some() && of_it.all(|one| one.state == PromotionState::Intended)
+        let is_undone = |one: &Promotion| one.state == PromotionState::Intended;
+        of_it.peek().is_some() && of_it.all(is_undone) && self.current().is_some()
     }
 
     /// The ids between `parent` and the next promotion's: none of them may be used again.
@@ -332,6 +336,16 @@ mod tests {
         assert_eq!(lineage.taken_up(Timeline(9), &left_at(3, 208)), None, "never recorded");
         assert!(lineage.is_burnt(Timeline(4)) && !lineage.is_burnt(Timeline(3)));
         assert!(!lineage.is_burnt(Timeline(9)));
+    }
+
+    /// As after the store was emptied, or where a stopped cluster was taken over.
+    #[test]
+    fn a_record_may_begin_with_a_standbys_promotion() {
+        let lineage = Lineage { promotions: vec![promotion(7, 6, Some((5, 500)), Intended)] };
+        assert!(!lineage.is_burnt(Timeline(6)));
+        let seen = [Ancestor { timeline: Timeline(5), ended_at: Lsn(508) }];
+        let lineage = lineage.witnessed(Timeline(6), &seen);
+        assert_eq!(lineage.standing(at(6, 600)), Standing::OnPath { epoch: 0 });
     }
 
     #[test]

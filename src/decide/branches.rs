@@ -47,13 +47,11 @@ pub fn take_up<'a>(
 }
 
 /// The record from which this voter can be promoted, whatever else was promoted meanwhile: its timeline is
-/// done there, or was intended and is taken as done. `None` where nobody ever recorded it.
+/// done there, or was intended and is taken as done. `None` where it is not on a record that tells of any.
 pub fn record_of(lineage: &Lineage, vote: &Vote) -> Option<Lineage> {
     let timeline = vote.position.timeline;
-    if lineage.promotions.is_empty() {
-        return Some(lineage.clone());
-    }
     let is_known = lineage.promotions.iter().any(|one| one.timeline == timeline);
-    let as_it_is = || (is_known && !lineage.is_burnt(timeline)).then(|| lineage.clone());
+    let fits = lineage.current().is_none() || is_known && !lineage.is_burnt(timeline);
+    let as_it_is = || fits.then(|| lineage.clone());
     lineage.with_parent(timeline, &vote.ancestors).or_else(as_it_is)
 }

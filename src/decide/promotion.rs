@@ -61,15 +61,23 @@ pub fn finish(view: &View, until: LeaseDeadline, facts: &StandbyFacts) -> Decisi
     let mine = |state: crate::cluster::SyncState| state.leader.as_ref() == Some(&view.me.name);
     if proof::record(view).is_some_and(|state| !mine(state)) {
         let label = "give the lead up: who may be promoted has changed under the race";
-        let mut effects = vec![Effect::Release];
-        if view.exposed {
-            effects.insert(0, Effect::Kill);
-        }
-        return Decision::act(Reason::plain(label), JobKind::Other, effects);
+        return Decision::act(Reason::plain(label), JobKind::Other, give_up(view));
     }
-    let _ = (until, facts);
-    let effects = promote(view, view.cluster().lineage());
+    let _ = until;
+    let lineage = view.cluster().lineage();
+    let (at, ancestors) = (facts.position().timeline, &facts.ancestors);
+    if lineage.is_burnt(at) && lineage.taken_up(at, ancestors).is_none() {
+        let label = "give the lead up: the history has gone on without this node's timeline";
+        return Decision::act(Reason::plain(label), JobKind::Other, give_up(view));
+    }
+    let effects = promote(view, lineage);
     Decision::act(Reason::plain("promote: the lease is held"), JobKind::Promote, effects)
+}
+
+/// Gives the lease up; a server that may have been promoted is stopped before.
+fn give_up(view: &View) -> Vec<Effect> {
+    let stop = view.exposed.then_some(Effect::Kill);
+    stop.into_iter().chain([Effect::Release]).collect()
 }
 
 fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::cluster::{Cluster, PrimaryFacts, Slot, SlotKind, SlotLog, StandbyFacts};
+use crate::cluster::{Cluster, PrimaryFacts, Slot, SlotKind, SlotLog, StandbyFacts, State};
 use crate::config::PermanentSlot;
 use crate::mutants::{Mutant, planted};
 use crate::values::{Lsn, MemberName, Monotonic};
@@ -41,13 +41,31 @@ impl SlotMemory {
         self.managed.extend(cluster.slot_positions.keys().cloned());
     }
 
-    /// Takes in which slots the agents before this one have made here, once. Whose they were is not known: they
-    /// are kept as those of members that were just seen.
-    pub fn look_back(&mut self, now: Monotonic, made: &BTreeSet<String>, kept: &[PermanentSlot]) {
+    /// Takes in, once the server shows its slots, which of them the agents before this one have made. Whose they
+    /// were is not known: they are kept as those of members that were just seen.
+    pub fn look_back(
+        &mut self,
+        now: Monotonic,
+        server: &State,
+        made: &BTreeSet<String>,
+        permanent: &[PermanentSlot],
+    ) {
+        let there = match server {
+            State::Primary(facts) => &facts.slots,
+            State::Standby(facts) => &facts.slots,
+            State::Empty
+            | State::Unusable(_)
+            | State::Down(_)
+            | State::Starting
+            | State::Stopping
+            | State::Silent => return,
+        };
         if std::mem::replace(&mut self.looked_back, true) {
             return;
         }
-        for name in made.iter().filter(|name| kept.iter().all(|slot| slot.name != **name)) {
+        let is_permanent = |name: &String| permanent.iter().any(|slot| slot.name == *name);
+        let names = there.iter().map(|slot| &slot.name);
+        for name in names.filter(|name| made.contains(*name) && !is_permanent(name)) {
             self.seen.entry(name.clone()).or_insert(now);
         }
     }
@@ -263,10 +281,10 @@ impl Wanted {
             SlotKind::Logical { .. } => self.moves_on && (is_known || is_permanent),
             SlotKind::Physical if !is_wanted => is_known,
             // What its consumer told when this node led is told again to the leader, for ever.
-            SlotKind::Physical if !is_permanent && !self.fed.contains(&slot.name) => {
-                slot.log == SlotLog::Lost || slot.keeps_rows
+            SlotKind::Physical => {
+                let is_stale = slot.keeps_rows && !self.fed.contains(&slot.name);
+                slot.log == SlotLog::Lost || is_stale
             }
-            SlotKind::Physical => slot.log == SlotLog::Lost,
         }
     }
 }

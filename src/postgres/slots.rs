@@ -85,15 +85,18 @@ impl LocalServer {
         }
         let session = self.session(WHAT).await?;
         // Dropping first may make the room that is needed.
+        let mut dropped = Ok(());
         if !unwanted.is_empty() {
-            for row in session.client.query(DROP, &[&unwanted]).await.map_err(failed)? {
-                tracing::info!(slot = row.get::<_, &str>(0), "dropped a replication slot");
-            }
+            dropped = session.client.query(DROP, &[&unwanted]).await.map(|rows| {
+                for row in rows {
+                    tracing::info!(slot = row.get::<_, &str>(0), "dropped a replication slot");
+                }
+            });
         }
         if !wanted.is_empty() {
             session.client.execute(MAKE, &[&wanted]).await.map_err(failed)?;
         }
-        Ok(())
+        dropped.map_err(failed)
     }
 
     pub(super) async fn move_slots_on(&self, to: &[(String, Lsn)]) -> Result<(), ServerError> {

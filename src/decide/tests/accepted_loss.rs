@@ -142,6 +142,17 @@ fn one_that_the_history_has_left_behind_may_be_named_too() {
         .ballot(&[("b", 1, 130)]);
     let label = "take the lead: somebody accepted what may be lost";
     assert_eq!(decide(&asked(past_the_fork, "b", true)).reason.label, label);
+    // After the store was emptied the record begins with the promotion of a standby.
+    let mut begun_anew = view("c")
+        .standby(5, 130)
+        .seat(Seat::Vacant(Vacancy::Silent))
+        .intended("b", 3, 6)
+        .ballot(&[("c", 5, 130)])
+        .published(2_000_000);
+    let cluster = Arc::make_mut(begun_anew.cluster.as_mut().expect("a cluster"));
+    cluster.lineage.as_mut().expect("a record").value.promotions.remove(0);
+    assert_eq!(decide(&begun_anew).reason.label, "no candidate is fit");
+    assert_eq!(decide(&asked(begun_anew, "c", true)).reason.label, label);
     let unknown =
         view("b").standby(7, 130).seat(Seat::Vacant(Vacancy::Silent)).ballot(&[("b", 7, 130)]);
     assert_eq!(decide(&asked(unknown, "b", true)).reason.label, "no candidate is fit");

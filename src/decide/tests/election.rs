@@ -164,3 +164,15 @@ fn a_branch_is_not_taken_up_once_a_later_promotion_was_done() {
         .vacant_for(20);
     check(&view, "no candidate is fit: b its timeline 2 is not on the history");
 }
+
+#[test]
+fn a_seat_that_was_taken_is_given_up_when_the_history_goes_on_without_it() {
+    let taken = || view("b").standby(2, 500).leading(after(4_000)).intended("b", 2, 2);
+    let gone_on = taken().done("a", 3, 3, 120);
+    let label = "give the lead up: the history has gone on without this node's timeline";
+    assert_eq!(check(&gone_on, label), [Effect::Release]);
+    assert_eq!(check(&gone_on.exposed(), label), [Effect::Kill, Effect::Release]);
+    let effects =
+        check(&taken().own_history(&[(1, 100)]).intended("a", 3, 3), "promote: the lease is held");
+    assert_eq!(effects.last(), Some(&Effect::RecordPromotion));
+}

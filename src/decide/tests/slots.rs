@@ -13,7 +13,7 @@ fn leader(slots: &[&str]) -> View {
     view("a").primary(1, 100).leading(after(4_000)).streaming("b", 100).with_slots(slots)
 }
 
-fn permanent(name: &str) -> PermanentSlot {
+fn permanent_slot(name: &str) -> PermanentSlot {
     PermanentSlot { name: name.to_owned(), logical: None }
 }
 
@@ -55,7 +55,7 @@ fn what_is_to_be_ignored_is_not_dropped() {
 
 #[test]
 fn a_permanent_slot_is_made_and_a_lost_one_is_made_again() {
-    let view = leader(&["b"]).permanent(permanent("archive"));
+    let view = leader(&["b"]).permanent(permanent_slot("archive"));
     assert_eq!(arranged(&view), (names(&["archive"]), names(&[])));
     let lost = Slot { log: SlotLog::Lost, ..Slot::physical("archive") };
     let view = view.with_slots(vec![Slot::physical("b"), lost]);
@@ -79,7 +79,7 @@ fn a_standby_moves_a_permanent_slot_on_but_never_past_what_it_has_replayed() {
     let slot = |at| Slot { restart: Some(Lsn(at)), ..Slot::physical("archive") };
     let standby = |at, there| {
         let view = view("b").standby(1, 100).held_by("a").following("a");
-        let view = view.seen(3).permanent(permanent("archive"));
+        let view = view.seen(3).permanent(permanent_slot("archive"));
         view.with_slots(vec![Slot::physical("a"), slot(at)]).consumer("archive", there)
     };
     let moved = |view: &View| decide(view).upkeep;
@@ -122,6 +122,10 @@ fn rows_that_a_member_asked_a_former_leader_to_keep_are_let_go() {
     assert_eq!(has(true, false), (names(&[]), names(&["c"])), "it is made again");
     assert_eq!(has(true, true), (names(&[]), names(&[])), "c streams from here");
     assert_eq!(has(false, false), (names(&[]), names(&[])));
+    let outside = Slot { keeps_rows: true, ..Slot::physical("outside") };
+    let permanent = standby(vec![Slot::physical("a"), Slot::physical("c"), outside]);
+    let permanent = permanent.permanent(permanent_slot("outside"));
+    assert_eq!(arranged(&permanent), (names(&[]), names(&["outside"])));
 }
 
 #[test]
@@ -129,13 +133,15 @@ fn a_slot_that_an_agent_here_made_is_known_to_the_next_one() {
     let slots = || vec![Slot::physical("a"), Slot::physical("c"), Slot::physical("gone")];
     assert_eq!(arranged(&standby(slots())), (names(&[]), names(&[])), "somebody's own");
     let made = |seconds| {
-        let made = ["a", "c", "gone"].map(str::to_owned).into();
+        let made = ["a", "c", "gone", "not_there"].map(str::to_owned).into();
         let mut view = standby(slots());
-        view.memory.slots.look_back(view.now, &made, &[]);
+        view.memory.slots.look_back(view.now, &view.server, &made, &[]);
         view.now = view.now + Duration::from_secs(seconds);
-        view.memory.slots.look_back(view.now, &made, &[]);
+        view.memory.slots.look_back(view.now, &view.server, &made, &[]);
         view.memory.slots.observe(view.now, &"b".into(), view.cluster.as_deref());
-        arranged(&view)
+        let (wanted, unwanted) = arranged(&view.consumer("not_there", 1_000));
+        assert_eq!(wanted, names(&[]), "what is not there any more is not made again");
+        (wanted, unwanted)
     };
     assert_eq!(made(1_700), (names(&[]), names(&[])), "its member may come back");
     assert_eq!(made(1_801), (names(&[]), names(&["gone"])));

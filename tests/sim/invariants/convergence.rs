@@ -2,7 +2,7 @@
 //! except who stays down because its settings say so.
 
 use pgbaton::config::DivergedData;
-use pgbaton::values::Clock;
+use pgbaton::values::{Clock, Lsn, WalPosition};
 
 use crate::postgres::Process;
 use crate::world::World;
@@ -44,8 +44,8 @@ pub fn missing(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Where every node says that it may not lead because it, or another one, lacks more than was allowed to lag:
-/// who lacks least. Nothing that an agent may do mends that.
+/// Where every node says that it may not lead because it, or another one, lacks more than was allowed to lag,
+/// and does: who lacks least. Nothing that an agent may do mends that.
 pub fn least_behind(world: &World) -> Option<usize> {
     if world.truth.borrow().sync.is_some() {
         return None;
@@ -64,7 +64,20 @@ pub fn least_behind(world: &World) -> Option<usize> {
         let bytes: u64 = rest.strip_suffix(" bytes")?.parse().ok()?;
         Some((bytes, world.hosts.iter().position(|host| host.name.as_str() == name)?))
     };
-    said[0].split(", ").filter_map(lacks).min().map(|(_, node)| node)
+    let named = said[0].split(", ").filter_map(lacks).min().map(|(_, node)| node);
+    // Whoever has it all the same must be out of the question by the record.
+    let is_left = |node: usize| said[0].contains(&format!("{} its ", world.hosts[node].name));
+    named.filter(|_| (0..world.hosts.len()).all(|node| !has_enough(world, node) || is_left(node)))
+}
+
+/// Whether a node has what the last holder told, less what may be lost.
+fn has_enough(world: &World, node: usize) -> bool {
+    let told = world.truth.borrow().baton.as_ref().and_then(|baton| baton.position);
+    let (Some(told), pg) = (told, world.hosts[node].pg.borrow()) else { return true };
+    let Some(data) = pg.data() else { return false };
+    let lsn = Lsn(told.lsn.0.saturating_sub(world.plan.lag_bytes_max));
+    let found = world.wal.borrow().place(data.at, WalPosition { lsn, ..told });
+    found.is_some_and(|found| found.lsn >= lsn)
 }
 
 /// Whether a node's server gets its log from the leader, straight or through others.
