@@ -251,6 +251,28 @@ fn a_member_that_is_behind_finds_its_log_at_the_next_leader() {
 }
 
 #[test]
+fn a_full_table_of_slots_keeps_nobody_from_being_promoted() {
+    let parameters = json!({ "max_replication_slots": 4 });
+    let dcs = json!({ "member_slots_ttl": 0, "postgresql": { "parameters": parameters } });
+    let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let leader = cluster.wait_for_leader(START_BOUND);
+    cluster.wait_until_whole(START_BOUND);
+    for standby in cluster.others(leader) {
+        let own = "SELECT pg_create_physical_replication_slot('own_' || n) FROM generate_series(1, 4) AS n";
+        sql::run(cluster.nodes[standby].postgresql(), own);
+    }
+    cluster.nodes[leader].kill_host();
+    let now = cluster.wait_for_another_leader(leader, BOUND);
+    wait_until("the new leader takes writes", BOUND, || {
+        let write = "CREATE TABLE IF NOT EXISTS after AS SELECT 1 AS n";
+        sql::query(cluster.nodes[now].postgresql(), write).is_ok()
+    });
+    let log = cluster.nodes[now].log();
+    assert!(log.contains("failed step=\"arrange slots\""), "the slots were to be full: {log}");
+    println!("full table of slots: promoted all the same");
+}
+
+#[test]
 fn the_slot_of_a_member_that_is_gone_is_kept_and_then_dropped() {
     let mut cluster = Cluster::start(Plan::default());
     let leader = cluster.wait_for_leader(START_BOUND);
