@@ -132,17 +132,12 @@ impl Postmaster {
         self.log.is_some()
     }
 
-    /// How it ended, and the last that it said. A guardian is given a moment to tell.
+    /// How it ended, and the last that it said. A guardian is given a moment to tell, and so is the thread that
+    /// reads what the server says.
     pub async fn last_words(&self) -> String {
         for _ in 0..TOLD_WITHIN_LOOKS {
-            let Some(endings) = &self.endings else { break };
-            let said = self.log.as_ref().is_some_and(|log| !log.text().is_empty());
-            if let Some(status) = endings.status() {
-                let status = ExitStatus::from_raw(status).to_string();
-                *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
-                if said {
-                    break;
-                }
+            if self.is_told_how_it_ended() && self.has_said_something() {
+                break;
             }
             tokio::time::sleep(TOLD_LOOK).await;
         }
@@ -152,6 +147,20 @@ impl Postmaster {
             Some(text) => format!("{status}; its last words: {text}"),
             None => status,
         }
+    }
+
+    /// Whether nobody else has to tell, or the guardian has.
+    fn is_told_how_it_ended(&self) -> bool {
+        let Some(endings) = &self.endings else { return true };
+        let Some(status) = endings.status() else { return false };
+        let status = ExitStatus::from_raw(status).to_string();
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        true
+    }
+
+    /// Whether anything of it is kept, where its words are read at all.
+    fn has_said_something(&self) -> bool {
+        self.log.as_ref().is_none_or(|log| !log.text().is_empty())
     }
 
     fn reap(&self) {
