@@ -178,11 +178,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::AskForLog { upstream, from } => rejoin::ask_for_log(context, upstream, *from).await,
         Effect::Sync(change) => synchronous::change(context, change).await,
         Effect::Checkpoint => Ok(context.server.checkpoint(A_LONG_CHECKPOINT).await?),
-        Effect::ArrangeSlots { wanted, unwanted } => {
-            context.notebook.slots(wanted, &[]).await?;
-            context.server.arrange_slots(wanted, unwanted).await?;
-            Ok(context.notebook.slots(&[], unwanted).await?)
-        }
+        Effect::ArrangeSlots { wanted, unwanted } => arrange_slots(context, wanted, unwanted).await,
         Effect::MakeLogicalSlot { name, database, plugin } => {
             Ok(context.server.make_logical_slot(name, database, plugin).await?)
         }
@@ -202,6 +198,17 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::Leave => leave(context, None),
         Effect::Exit(why) => leave(context, Some(why.clone())),
     }
+}
+
+/// The names are written down first: the next agent has to know what this one has made.
+async fn arrange_slots<P: Ports>(
+    context: &Context<P>,
+    wanted: &[String],
+    unwanted: &[String],
+) -> Result<(), EffectError> {
+    context.notebook.slots(wanted, &[]).await?;
+    context.server.arrange_slots(wanted, unwanted).await?;
+    Ok(context.notebook.slots(&[], unwanted).await?)
 }
 
 fn leave<P: Ports>(context: &Context<P>, why: Option<String>) -> Result<(), EffectError> {

@@ -179,16 +179,7 @@ impl<P: Ports> Agent<P> {
 
 /// Where this node stands, while its server answers.
 pub fn own_position(look: &Look) -> Option<WalPosition> {
-    match &look.state {
-        State::Primary(facts) => Some(facts.position),
-        State::Standby(facts) => Some(facts.position()),
-        State::Empty
-        | State::Unusable(_)
-        | State::Down(_)
-        | State::Starting
-        | State::Stopping
-        | State::Silent => None,
-    }
+    look.state.position()
 }
 
 /// Until when the failsafe mode is in effect here.

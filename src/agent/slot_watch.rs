@@ -17,16 +17,8 @@ const MUCH: &str = "it keeps more than half of what slots may keep (max_slot_wal
 impl SlotWatch {
     /// Looks at the server's slots, which may keep so many bytes of log.
     pub fn look(&mut self, server: &State, may_keep: u64) {
-        let (slots, end) = match server {
-            State::Primary(facts) => (&facts.slots, facts.position.lsn),
-            State::Standby(facts) => (&facts.slots, facts.position().lsn),
-            State::Empty
-            | State::Unusable(_)
-            | State::Down(_)
-            | State::Starting
-            | State::Stopping
-            | State::Silent => return,
-        };
+        let (Some(slots), Some(position)) = (server.slots(), server.position()) else { return };
+        let end = position.lsn;
         let found: BTreeSet<_> = slots
             .iter()
             .filter_map(|slot| Some((slot.name.clone(), complaint(slot, end, may_keep)?)))

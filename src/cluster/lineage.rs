@@ -159,9 +159,9 @@ impl Lineage {
         leads_there.then_some(lineage)
     }
 
-    /// The record with the intended promotion of `timeline` taken as done because a promotion from there is
-    /// about to be recorded. `None` where there is nothing to be done, or where the history that leads there
-    /// is not the one that was intended.
+    /// The same whatever was intended or done after it, so that a promotion from there has its parent in the
+    /// record: a person's word may go back to it. `None` where nothing of the kind is intended, or where the
+    /// history that leads there is another one.
     pub fn with_parent(&self, timeline: Timeline, ancestors: &[Ancestor]) -> Option<Self> {
         let parent = ancestors.last()?;
         let is_done =
@@ -209,9 +209,10 @@ impl Lineage {
 
     /// Whether a promotion to this timeline was recorded as intended, and never as done, while others were.
     pub fn is_burnt(&self, timeline: Timeline) -> bool {
-        let mut of_it = self.promotions.iter().filter(|one| one.timeline == timeline).peekable();
-        let is_undone = |one: &Promotion| one.state == PromotionState::Intended;
-        of_it.peek().is_some() && of_it.all(is_undone) && self.current().is_some()
+        let is = |state| {
+            self.promotions.iter().any(|one| one.timeline == timeline && one.state == state)
+        };
+        is(PromotionState::Intended) && !is(PromotionState::Done) && self.current().is_some()
     }
 
     /// The ids between `parent` and the next promotion's: none of them may be used again.

@@ -24,6 +24,36 @@ pub enum State {
     Silent,
 }
 
+impl State {
+    /// Where the server stands, while it answers.
+    pub fn position(&self) -> Option<WalPosition> {
+        match self {
+            State::Primary(facts) => Some(facts.position),
+            State::Standby(facts) => Some(facts.position()),
+            State::Empty
+            | State::Unusable(_)
+            | State::Down(_)
+            | State::Starting
+            | State::Stopping
+            | State::Silent => None,
+        }
+    }
+
+    /// Its replication slots, while it answers.
+    pub fn slots(&self) -> Option<&[Slot]> {
+        match self {
+            State::Primary(facts) => Some(&facts.slots),
+            State::Standby(facts) => Some(&facts.slots),
+            State::Empty
+            | State::Unusable(_)
+            | State::Down(_)
+            | State::Starting
+            | State::Stopping
+            | State::Silent => None,
+        }
+    }
+}
+
 /// One look. Cheap enough for each turn; bounded in time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {

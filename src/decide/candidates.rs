@@ -56,7 +56,7 @@ pub fn rank<'a>(
 
 /// How many bytes a voter lacks of what the former holder told. Its log past where the two parted makes up for
 /// nothing.
-pub fn missing(lineage: &Lineage, vote: &Vote, published: Option<WalPosition>) -> u64 {
+fn missing(lineage: &Lineage, vote: &Vote, published: Option<WalPosition>) -> u64 {
     let Some(published) = published else { return 0 };
     let parted = lineage.parted_from(vote.position, &vote.ancestors, published.timeline);
     let parted = parted.filter(|_| !planted(Mutant::LsnWithoutEpoch));

@@ -50,16 +50,7 @@ impl SlotMemory {
         made: &BTreeSet<String>,
         permanent: &[PermanentSlot],
     ) {
-        let there = match server {
-            State::Primary(facts) => &facts.slots,
-            State::Standby(facts) => &facts.slots,
-            State::Empty
-            | State::Unusable(_)
-            | State::Down(_)
-            | State::Starting
-            | State::Stopping
-            | State::Silent => return,
-        };
+        let Some(there) = server.slots() else { return };
         if std::mem::replace(&mut self.looked_back, true) {
             return;
         }
