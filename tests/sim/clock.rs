@@ -1,14 +1,37 @@
 //! Each node's own clock: an offset, and a rate that is off by up to one part in a thousand.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use pgbaton::values::{Clock, Monotonic};
 use tokio::time::Instant;
 
+thread_local! {
+    /// When the world of this thread began, and the true time that has passed since.
+    static TIME: Cell<(Option<Instant>, Duration)> = const { Cell::new((None, Duration::ZERO)) };
+}
+
+/// A world begins on this thread. To be called within its runtime.
+pub fn begin() {
+    TIME.set((Some(Instant::now()), Duration::ZERO));
+}
+
+/// Reads the runtime's clock, which stands still while anything is done: it moves on only while everybody
+/// sleeps. To be called whenever they wake.
+pub fn wake() {
+    if let (Some(began), _) = TIME.get() {
+        TIME.set((Some(began), Instant::now().duration_since(began)));
+    }
+}
+
+/// True time since the world of this thread began.
+pub fn passed() -> Duration {
+    TIME.get().1
+}
+
 /// One node's clock, over the world's true time.
 #[derive(Clone, Copy, Debug)]
 pub struct SimClock {
-    began: Instant,
     offset: Duration,
     rate_millionths: i64,
 }
@@ -18,8 +41,8 @@ const BEGINNING_MICROS: i64 = 1_760_000_000_000_000;
 
 impl SimClock {
     /// A clock that is fast or slow by `rate_millionths`.
-    pub fn new(began: Instant, offset: Duration, rate_millionths: i64) -> Self {
-        Self { began, offset, rate_millionths }
+    pub fn new(offset: Duration, rate_millionths: i64) -> Self {
+        Self { offset, rate_millionths }
     }
 
     /// What this clock shows when so much true time has passed.
@@ -33,11 +56,10 @@ impl SimClock {
 
 impl Clock for SimClock {
     fn now(&self) -> Monotonic {
-        self.at(Instant::now().duration_since(self.began))
+        self.at(passed())
     }
 
     fn wall_micros(&self) -> i64 {
-        let passed = Instant::now().duration_since(self.began);
-        BEGINNING_MICROS + passed.as_micros() as i64
+        BEGINNING_MICROS + passed().as_micros() as i64
     }
 }

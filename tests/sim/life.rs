@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::faults::{self, Underway};
 use crate::gate::POLLS_MAX;
 use crate::host;
@@ -73,10 +74,12 @@ pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        .on_thread_unpark(clock::wake)
         .build()
         .expect("a runtime without I/O can be built");
     let local = LocalSet::new();
     local.block_on(&runtime, async {
+        clock::begin();
         let world = Rc::new(World::new(plan, rng, told));
         let mut life = Life {
             world: Rc::clone(&world),
@@ -84,6 +87,7 @@ pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
             steps: 0,
             last: None,
             spoken: false,
+            quiet_since: None,
         };
         life.whole().await;
         // The tasks hold the world, and the world holds the tasks.
@@ -102,6 +106,8 @@ struct Life {
     steps: u32,
     last: Option<usize>,
     spoken: bool,
+    /// Since when nothing has been wrong, while the faults last.
+    quiet_since: Option<Duration>,
 }
 
 impl Life {
@@ -216,14 +222,20 @@ impl Life {
         let last = world.plan.faults.iter().map(|fault| fault.at + fault.lasts).max();
         // What a fault does is seen within a ttl or two after it is over; more of the same is only slow.
         let last = last.unwrap_or_default() + world.plan.ttl * 2;
-        let end = began + world.plan.faulty_for.min(last);
+        let end = world.plan.faulty_for.min(last);
         let mut faults = world.plan.faults.iter().peekable();
-        while world.now() < end && !self.is_broken() {
-            while let Some(fault) = faults.next_if(|fault| began + fault.at <= world.now()) {
+        let mut left_out = Duration::ZERO;
+        loop {
+            let stands_at = world.now() - began + left_out;
+            if stands_at >= end || self.is_broken() {
+                break;
+            }
+            while let Some(fault) = faults.next_if(|fault| fault.at <= stands_at) {
                 let well = self.underway.is_empty() && convergence::missing(&world).is_ok();
                 let begun = faults::begin(&world, fault, self.last);
                 self.note_if_alone(&begun, well);
                 self.last = Some(begun.node);
+                self.quiet_since = None;
                 self.underway.push(begun);
             }
             let now = world.now();
@@ -234,11 +246,30 @@ impl Life {
                 faults::end(&world, one);
                 world.alone.set(None);
             }
+            let next = faults.peek().map_or(end, |fault| fault.at.min(end));
+            left_out += self.spare(next.saturating_sub(stands_at));
             self.step().await;
         }
         if world.plan.serves_meanwhile {
             invariants::serves_meanwhile(&world);
         }
+    }
+
+    /// How much of the time until the next fault teaches nothing more: nothing is wrong, and all has been
+    /// well for half a lease already. A part of a half is left, so that faults meet a lease at any age.
+    fn spare(&mut self, left: Duration) -> Duration {
+        if !self.steps.is_multiple_of(LOOK_EVERY) {
+            return Duration::ZERO;
+        }
+        let (now, half) = (self.world.now(), self.world.plan.ttl / 2);
+        if !self.underway.is_empty() || convergence::missing(&self.world).is_err() {
+            self.quiet_since = None;
+            return Duration::ZERO;
+        }
+        if now - *self.quiet_since.get_or_insert(now) < half {
+            return Duration::ZERO;
+        }
+        left - Duration::from_millis((left.as_millis() % half.as_millis()) as u64)
     }
 
     /// A gray failure of a leader that everybody follows has to be over in time, unless something else
@@ -260,14 +291,12 @@ impl Life {
         sleep(STEP).await;
         self.steps += 1;
         let world = &self.world;
-        world.at_once(|| {
-            world.etcd.borrow_mut().expire(world.now());
-            for node in 0..world.hosts.len() {
-                self.tend(node);
-                pass_time(world, node);
-            }
-            invariants::at_every_step(world);
-        });
+        world.etcd.borrow_mut().expire(world.now());
+        for node in 0..world.hosts.len() {
+            self.tend(node);
+            pass_time(world, node);
+        }
+        invariants::at_every_step(world);
         if world.polls.replace(0) > POLLS_MAX {
             world.broken("nobody_spins", "an agent goes round in circles".to_owned());
         }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use pgbaton::cluster::BatonState;
 use pgbaton::dcs::{Compare, Op, StoreError, Txn, TxnReply, keys};
-use tokio::time::Instant;
 
-use crate::clock::SimClock;
+use crate::clock::{self, SimClock};
 use crate::etcd::{Author, Etcd};
 use crate::host::Host;
 use crate::invariants;
@@ -40,8 +39,6 @@ impl std::fmt::Display for Violation {
 
 /// A whole world.
 pub struct World {
-    /// When it began.
-    pub began: Instant,
     /// What it is like.
     pub plan: Plan,
     /// Where chance comes from.
@@ -67,8 +64,6 @@ pub struct World {
     /// How often any agent was polled in this step of time.
     pub polls: Rc<Cell<u64>>,
     counts: RefCell<Counts>,
-    /// The time, while something is done at once.
-    stands_at: Cell<Option<Duration>>,
 }
 
 /// The members' names.
@@ -77,14 +72,12 @@ pub const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(plan: Plan, rng: Rng, told: bool) -> Self {
-        let began = Instant::now();
         let clock = || {
             let rate = rng.below(2000) as i64 - 1000;
-            SimClock::new(began, rng.millis(1_000, 90_000), rate)
+            SimClock::new(rng.millis(1_000, 90_000), rate)
         };
         let hosts = NAMES[..plan.nodes].iter().map(|name| Host::new(name, clock())).collect();
         Self {
-            began,
             trace: Trace::new(told),
             etcd: RefCell::new(Etcd::new(plan.shortest_lease)),
             net: RefCell::new(Net::new(plan.nodes)),
@@ -96,7 +89,6 @@ impl World {
             alone: Cell::new(None),
             polls: Rc::new(Cell::new(0)),
             counts: RefCell::new(sometimes::NONE),
-            stands_at: Cell::new(None),
             plan,
             rng,
         }
@@ -104,16 +96,7 @@ impl World {
 
     /// True time since the beginning.
     pub fn now(&self) -> Duration {
-        let stands = self.stands_at.get();
-        stands.unwrap_or_else(|| Instant::now().duration_since(self.began))
-    }
-
-    /// Does something during which no time passes: the clock, which is asked all the time, is read once.
-    pub fn at_once<T>(&self, what: impl FnOnce() -> T) -> T {
-        self.stands_at.set(Some(self.now()));
-        let done = what();
-        self.stands_at.set(None);
-        done
+        clock::passed()
     }
 
     /// Something happened at a node.
