@@ -105,7 +105,8 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
     let standings = rank(ballot, cluster.lineage(), published, lag_bytes_max);
     let ahead = proof::ahead_of_me(view, ballot, &standings);
     let mut standings = proof::only_proven(view, ballot, standings);
-    if waited_for_long(view) {
+    let only_now = waited_for_long(view) && standings.fit.is_empty();
+    if only_now {
         standings = branches::take_up(view, ballot, standings, published, lag_bytes_max);
     }
     let (standings, lost) = accepted_loss::take_in(view, ballot, standings, waited_for_long(view));
@@ -139,7 +140,7 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
         return Decision::wait(reason).and_look_again_at(again_at);
     }
     let mine = best == view.me.name.as_str();
-    if !mine && (!stood_aside_long_enough(view) || !is_fit(view, &standings)) {
+    if !mine && (!stood_aside_long_enough(view, only_now) || !is_fit(view, &standings)) {
         return Decision::wait(Reason::with("leave it to the better candidate", best))
             .and_look_again_at(again_at);
     }
@@ -217,10 +218,15 @@ fn waited(view: &View) -> std::time::Duration {
 
 /// What the members can do by themselves they have done by then.
 fn waited_for_long(view: &View) -> bool {
-    waited(view) >= view.settings.times.ttl * 2
+    waited(view) >= view.settings.times.ttl * LONG
 }
 
-/// The better candidate may be stuck: after this long the next one goes, within the allowed lag.
-fn stood_aside_long_enough(view: &View) -> bool {
-    waited(view) >= view.settings.times.ttl
+/// In leases.
+const LONG: u32 = 2;
+
+/// The better candidate may be stuck: after this long the next one goes, within the allowed lag. While nobody was
+/// fit, nobody could have gone.
+fn stood_aside_long_enough(view: &View, only_now: bool) -> bool {
+    let nobody_was_fit = if only_now { LONG } else { 0 };
+    waited(view) >= view.settings.times.ttl * (nobody_was_fit + 1)
 }

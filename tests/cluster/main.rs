@@ -14,6 +14,7 @@ mod forgetful;
 mod gray;
 mod input;
 mod ladder;
+mod left_behind;
 mod outage;
 mod outside;
 mod partition;

@@ -121,6 +121,17 @@ fn who_is_on_a_burnt_branch_leads_where_nobody_else_may_and_takes_its_branch_up(
     check(&on_path, "leave it to the better candidate: c");
 }
 
+/// That nobody was fit before is no time in which the better one stood still.
+#[test]
+fn the_better_one_on_a_burnt_branch_goes_first() {
+    let view = on_a_burnt_branch().ballot(&[("b", 2, 500), ("c", 2, 501)]);
+    let view = view.left_behind("b", 1, 100).left_behind("c", 1, 100);
+    let three_leases = view.settings.times.ttl.as_secs() * 3;
+    let early = view.clone().vacant_for(three_leases - 1);
+    check(&early, "leave it to the better candidate: c");
+    check(&view.vacant_for(three_leases), "take the lead: won the race: term 4, votes of b, c");
+}
+
 #[test]
 fn what_a_burnt_branch_alone_has_counts_for_nothing() {
     let far = |published| {

@@ -1,0 +1,131 @@
+//! Members that the recorded history has left behind, and who went on with it is gone for good.
+
+use serde_json::{Value, json};
+
+use crate::faults::BOUND;
+use crate::rejoin::diverged;
+use crate::store::{get, put};
+use crate::support::cluster::{Cluster, Plan};
+use crate::support::sql;
+use crate::support::wait::wait_until;
+
+fn document(cluster: &Cluster, key: &str) -> Value {
+    let text = get(cluster, key).unwrap_or_else(|| panic!("{key} is in the store"));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn timeline(cluster: &Cluster, node: usize) -> Option<i64> {
+    cluster.member(node)?["timeline"].as_i64()
+}
+
+/// Leaders that die one after the other before they can record their promotion are seldom: the store is put
+/// into the state that they leave.
+#[test]
+fn a_promotion_that_nobody_recorded_is_taken_up_where_it_is_all_that_is_left() {
+    let mut cluster = Cluster::start(Plan::default());
+    let last = cluster.wait_until_whole(BOUND);
+    let ledger = cluster.open_ledger();
+    ledger.wait_for_writes(last, 20, BOUND);
+    cluster.nodes[last].kill_host();
+    let first = cluster.wait_for_another_leader(last, BOUND);
+    let both = cluster.others(last);
+    cluster.wait_until_these_are_whole(&both, BOUND);
+    ledger.wait_for_writes(first, 20, BOUND);
+    let branch = timeline(&cluster, first).expect("a timeline");
+    // The other one is to have less: its connection to the leader is stopped.
+    let other = both.iter().copied().find(|node| *node != first).expect("two are left");
+    let receiver = cluster.nodes[other].receiver();
+    nix::sys::signal::kill(receiver, nix::sys::signal::Signal::SIGSTOP).expect("ours");
+    let server = cluster.nodes[first].postgresql();
+    sql::run(server, "CREATE TABLE further AS SELECT generate_series(1, 1000) AS n");
+    for node in &both {
+        cluster.nodes[*node].kill_host();
+    }
+
+    // The first one's promotion was not recorded; then the last one was about to be promoted, and died for good.
+    let name = cluster.nodes[last].name.clone();
+    let (mut baton, mut lineage) = (document(&cluster, "baton"), document(&cluster, "lineage"));
+    let term = baton["term"].as_u64().expect("a term") + 1;
+    let promotions = lineage["promotions"].as_array_mut().expect("promotions");
+    let unrecorded = promotions.last_mut().expect("a promotion");
+    assert_eq!((&unrecorded["timeline"], &unrecorded["state"]), (&branch.into(), &"done".into()));
+    unrecorded["state"] = "intended".into();
+    let mut intended = unrecorded.clone();
+    intended["term"] = term.into();
+    intended["timeline"] = (branch + 1).into();
+    intended["node"] = name.as_str().into();
+    promotions.push(intended);
+    baton["term"] = term.into();
+    baton["incarnation"] = "00000000000000aa".into();
+    baton["holder"] = name.into();
+    let guard = json!({ "term": term, "incarnation": baton["incarnation"] });
+    for (key, value) in [("lineage", lineage), ("baton", baton), ("baton_guard", guard)] {
+        put(&cluster, key, &value.to_string());
+    }
+
+    for node in &both {
+        cluster.nodes[*node].start();
+    }
+    let now = cluster.wait_until_these_are_whole(&both, BOUND);
+    assert_eq!(now, first, "who has more of the branch goes first");
+    assert_eq!(sql::value(server, "SELECT count(*) FROM further").as_deref(), Ok("1000"));
+    assert_eq!(
+        timeline(&cluster, now),
+        Some(branch + 2),
+        "the ids that were intended are not used"
+    );
+    let recorded = document(&cluster, "lineage");
+    let states: Vec<(i64, &str)> = recorded["promotions"]
+        .as_array()
+        .expect("promotions")
+        .iter()
+        .map(|one| (one["timeline"].as_i64().unwrap_or(0), one["state"].as_str().unwrap_or("")))
+        .collect();
+    for known in [(branch, "done"), (branch + 1, "intended"), (branch + 2, "done")] {
+        assert!(states.contains(&known), "{known:?} is not among {states:?}");
+    }
+    ledger.wait_for_writes(now, 20, BOUND);
+    cluster.nodes[last].start();
+    let now = cluster.wait_until_whole(BOUND);
+    let report = ledger.close(cluster.nodes[now].postgresql());
+    report.assert_one_writer();
+}
+
+#[test]
+fn a_person_may_let_a_member_lead_that_the_history_left_behind() {
+    let (mut cluster, former) = diverged(Plan::default());
+    let (server, gone) = (cluster.nodes[former].postgresql(), cluster.others(former));
+    for node in &gone {
+        cluster.nodes[*node].kill_host();
+    }
+    cluster.nodes[former].start();
+    wait_until("the leader key is gone", BOUND, || get(&cluster, "leader").is_none());
+    let name = cluster.nodes[former].name.clone();
+    let ask = |cluster: &Cluster, flag: &[&str]| {
+        let words = [&["failover", "--candidate", &name, "--force"], flag].concat();
+        let output = cluster.nodes[former].ctl(&words);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (done, said) = ask(&cluster, &[]);
+    assert!(!done, "{said}");
+    assert!(!cluster.nodes[former].is_primary(), "nobody has said that what others had may go");
+    let (done, said) = ask(&cluster, &["--accept-loss"]);
+    assert!(done && said.contains("Successfully failed over"), "{said}");
+    assert_eq!(cluster.wait_for_leader(BOUND), former);
+    let log = cluster.nodes[former].log();
+    assert!(log.contains("take the lead: somebody accepted what may be lost"), "{log}");
+    assert_eq!(sql::value(server, "SELECT count(*) FROM lost").as_deref(), Ok("1000"));
+    let after = sql::value(server, "SELECT n FROM after").unwrap_err();
+    assert!(after.contains("does not exist"), "{after}");
+    for node in &gone {
+        cluster.nodes[*node].start();
+    }
+    assert_eq!(cluster.wait_until_whole(BOUND), former);
+    for node in gone {
+        let server = cluster.nodes[node].postgresql();
+        wait_until("the others have come back to its history", BOUND, || {
+            sql::value(server, "SELECT count(*) FROM lost").as_deref() == Ok("1000")
+        });
+    }
+}
