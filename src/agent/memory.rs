@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Listed, Member, Standing, State};
+use crate::cluster::{Cluster, Standing, State};
 use crate::decide::{Failure, JobKind, Memory, Seat};
 use crate::values::{MemberName, Monotonic, Revision};
 
@@ -35,10 +35,12 @@ impl Memory {
             self.ballot = None;
         }
         if let Some(cluster) = cluster.filter(|cluster| cluster.baton.is_some()) {
-            let at = |one: &Member| Some((one.name.clone(), one.api_url.clone()?));
-            let members: Listed = cluster.members.values().filter_map(at).collect();
-            if *self.known_members != members {
-                self.known_members = Arc::new(members);
+            let there = || {
+                cluster.members.values().filter_map(|one| Some((&one.name, one.api_url.as_ref()?)))
+            };
+            if !there().eq(self.known_members.iter()) {
+                let members = there().map(|(name, url)| (name.clone(), url.clone()));
+                self.known_members = Arc::new(members.collect());
             }
         }
     }

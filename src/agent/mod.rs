@@ -28,7 +28,7 @@ use crate::config::{Dynamic, NodeConfig};
 use crate::decide::{Decision, LeaseSight, Memory, Seat, Sight, View, decide, seat};
 use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
-use crate::publish::{Activity, Events, Metrics, Published, WatchdogSeen};
+use crate::publish::{Activity, Events, Metrics, Published, Stage, WatchdogSeen};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
 use work::{Running, finished};
@@ -265,10 +265,10 @@ impl<P: Ports> Agent<P> {
         self.take_notes();
         let mut view = self.view();
         self.answer_failsafe(&mut view);
-        self.inlets.metrics.turn("observe", self.now().since(started));
+        self.inlets.metrics.turn(Stage::Observe, self.now().since(started));
         let decided_at = self.now();
         let decision = decide(&view);
-        self.inlets.metrics.turn("decide", self.now().since(decided_at));
+        self.inlets.metrics.turn(Stage::Decide, self.now().since(decided_at));
         self.adopt(&decision, &view);
         self.begin(decision);
         self.slot_watch.look(&view.server, view.settings.slots_may_keep);
@@ -284,7 +284,7 @@ impl<P: Ports> Agent<P> {
             // Whoever asked may have given up.
             let _ = answer.send(());
         }
-        self.inlets.metrics.turn("publish", self.now().since(published_at));
+        self.inlets.metrics.turn(Stage::Publish, self.now().since(published_at));
     }
 
     fn take_notes(&mut self) {

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::Agent;
 use crate::act::{EffectError, Ports, Telling, carry_out, chain, refuse};
 use crate::decide::{Decision, Effect, Job, JobKind};
+use crate::publish::Stage;
 use crate::values::{Clock, Revision};
 
 type Work = Pin<Box<dyn Future<Output = Result<(), EffectError>>>>;
@@ -37,7 +38,7 @@ impl<P: Ports> Agent<P> {
                 self.memory.failed(kind, self.inlets.context.clock.now(), reason, request);
             }
         }
-        self.inlets.metrics.turn("act", self.now().since(running.job.since));
+        self.inlets.metrics.turn(Stage::Act, self.now().since(running.job.since));
     }
 
     fn cluster_request(&self) -> Option<Revision> {

@@ -37,8 +37,10 @@ impl SlotMemory {
             let seen = self.seen.entry(slot.clone()).or_insert(now);
             *seen = if leads { *seen } else { now };
         }
-        self.managed.extend(self.seen.keys().cloned());
-        self.managed.extend(cluster.slot_positions.keys().cloned());
+        let known = self.seen.keys().chain(cluster.slot_positions.keys());
+        let new: Vec<String> =
+            known.filter(|name| !self.managed.contains(*name)).cloned().collect();
+        self.managed.extend(new);
     }
 
     /// Takes in, once the server shows its slots, which of them the agents before this one have made. Whose they
@@ -266,8 +268,8 @@ impl Wanted {
     fn lets_go(&self, view: &View, slot: &Slot) -> bool {
         let is_permanent = permanent_names(view).contains(&*slot.name);
         let is_wanted = self.contains(&slot.name);
-        let is_a_members = slots_of_all_others(view).contains(&slot.name);
-        let is_known = view.memory.slots.managed.contains(&slot.name) || is_a_members;
+        let is_a_members = || slots_of_all_others(view).contains(&slot.name);
+        let is_known = view.memory.slots.managed.contains(&slot.name) || is_a_members();
         match slot.kind {
             SlotKind::Logical { .. } => self.moves_on && (is_known || is_permanent),
             SlotKind::Physical if !is_wanted => is_known,

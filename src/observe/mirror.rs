@@ -12,6 +12,16 @@ use crate::decide::Sight;
 use crate::publish::Metrics;
 use crate::values::{Clock, LeaseTimes, Monotonic, Revision};
 
+/// What a look at the store brought.
+enum News {
+    /// Nothing new.
+    Nothing,
+    /// These keys are not as they were.
+    Keys(Vec<String>),
+    /// Any key may differ.
+    Anything,
+}
+
 /// The task that keeps the copy.
 pub struct Mirror<S, C> {
     store: S,
@@ -144,11 +154,11 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         if newer {
             self.raw = raw;
         }
-        self.show(changed || gap);
+        self.show(if changed || gap { News::Anything } else { News::Nothing });
     }
 
     fn apply(&mut self, batch: Vec<Change>) {
-        let mut changed = false;
+        let mut changed = Vec::new();
         for change in batch {
             if change.revision < self.raw.revision
                 || change.revision == self.raw.revision && self.knows(&change)
@@ -159,14 +169,14 @@ impl<S: Store, C: Clock> Mirror<S, C> {
             if change.key == keys::BATON {
                 self.baton_learned_at = self.clock.now();
             }
-            changed = true;
             match change.value {
-                Some(value) => self.raw.keys.insert(change.key, value),
+                Some(value) => self.raw.keys.insert(change.key.clone(), value),
                 None => self.raw.keys.remove(&change.key),
             };
+            changed.push(change.key);
         }
-        if changed {
-            self.show(true);
+        if !changed.is_empty() {
+            self.show(News::Keys(changed));
         }
     }
 
@@ -178,17 +188,20 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         }
     }
 
-    fn show(&mut self, changed: bool) {
+    fn show(&mut self, news: News) {
         let Some(read_at) = self.read_at else { return };
         let before = self.shown.borrow().clone();
-        let cluster = match before {
-            Some(before) if !changed => Arc::clone(&before.cluster),
-            _ => {
-                let cluster = Arc::new(self.decoder.take_in(&self.raw).clone());
-                self.tell();
-                cluster
+        let wakes = !matches!(news, News::Nothing);
+        let cluster = match (before, news) {
+            (Some(before), News::Nothing) => Arc::clone(&before.cluster),
+            (Some(_), News::Keys(keys)) => {
+                self.decoder.take_in_some(keys, &self.raw).clone().into()
+            }
+            (_, News::Nothing | News::Keys(_) | News::Anything) => {
+                self.decoder.take_in(&self.raw).clone().into()
             }
         };
+        self.tell();
         let sight = Sight {
             cluster,
             baton_learned_at: self.baton_learned_at,
@@ -198,7 +211,7 @@ impl<S: Store, C: Clock> Mirror<S, C> {
         // A read that found nothing new is no wake; it only refreshes what is shown.
         self.shown.send_if_modified(|shown| {
             *shown = Some(Arc::new(sight));
-            changed
+            wakes
         });
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, MetricFamily};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+};
 
 use super::catalogue::{
     DECISIONS, DEMOTIONS, FENCED, Family, PROMOTIONS, RENEWALS, STORE, TURN, WAKES,
@@ -17,10 +19,36 @@ use crate::wake::Wake;
 /// From a tenth of a millisecond, which a turn takes when nothing happens, to half a minute.
 const SECONDS_BUCKETS: &[f64] =
     &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// The stages of a turn.
-const STAGES: [&str; 4] = ["observe", "decide", "act", "publish"];
 /// What can become of a try to renew the lease.
 const RENEWAL_OUTCOMES: [&str; 5] = ["renewed", "late", "lost", "unanswered", "stuck"];
+
+/// A stage of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Looking at the server, and gathering what else is known.
+    Observe,
+    /// Deciding.
+    Decide,
+    /// What was decided is done; counted when it ends.
+    Act,
+    /// Showing what is so now.
+    Publish,
+}
+
+impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Stage; 4] = [Stage::Observe, Stage::Decide, Stage::Act, Stage::Publish];
+
+    /// The label of the metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Stage::Observe => "observe",
+            Stage::Decide => "decide",
+            Stage::Act => "act",
+            Stage::Publish => "publish",
+        }
+    }
+}
 
 /// Where the agent records. Nothing here reads a clock: durations come as values.
 #[derive(Clone)]
@@ -28,8 +56,8 @@ pub struct Metrics(Arc<Recorded>);
 
 struct Recorded {
     registry: Registry,
-    turn: HistogramVec,
-    wakes: IntCounterVec,
+    turn: [Histogram; Stage::ALL.len()],
+    wakes: [IntCounter; Wake::ALL.len()],
     decisions: IntCounterVec,
     promotions: IntCounterVec,
     demotions: IntCounterVec,
@@ -42,9 +70,11 @@ impl Default for Metrics {
     /// Starts counting at zero.
     fn default() -> Self {
         let registry = Registry::new();
+        let (turn, wakes) = (histogram(&registry, TURN), counter(&registry, WAKES));
         let recorded = Recorded {
-            turn: histogram(&registry, TURN),
-            wakes: counter(&registry, WAKES),
+            // Every turn counts these: by number, not by name.
+            turn: Stage::ALL.map(|stage| turn.with_label_values(&[stage.label()])),
+            wakes: Wake::ALL.map(|wake| wakes.with_label_values(&[wake.label()])),
             decisions: counter(&registry, DECISIONS),
             promotions: counter(&registry, PROMOTIONS),
             demotions: counter(&registry, DEMOTIONS),
@@ -55,8 +85,6 @@ impl Default for Metrics {
         };
         // What can happen at all is shown from the start: a series that appears at its first event
         // hides that event from `rate()`.
-        Wake::ALL.iter().for_each(|wake| drop(recorded.wakes.with_label_values(&[wake.label()])));
-        STAGES.iter().for_each(|stage| drop(recorded.turn.with_label_values(&[stage])));
         drop(recorded.fenced.with_label_values::<&str>(&[]));
         for outcome in RENEWAL_OUTCOMES {
             drop(recorded.renewals.with_label_values(&[outcome]));
@@ -66,14 +94,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A stage of a turn took so long: `observe`, `decide`, `act`, `publish`.
-    pub fn turn(&self, stage: &'static str, took: Duration) {
-        self.0.turn.with_label_values(&[stage]).observe(took.as_secs_f64());
+    /// A stage of a turn took so long.
+    pub fn turn(&self, stage: Stage, took: Duration) {
+        self.0.turn[stage as usize].observe(took.as_secs_f64());
     }
 
     /// A turn was started by this.
     pub fn wake(&self, wake: Wake) {
-        self.0.wakes.with_label_values(&[wake.label()]).inc();
+        self.0.wakes[wake as usize].inc();
     }
 
     /// The decision in force has changed to one with this label.

@@ -9,7 +9,7 @@ mod status;
 
 pub use catalogue::{Family, Kind, OURS};
 pub use events::{EVENTS_KEPT, Event, EventKind, EventSink, Events};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Stage};
 pub use server_catalogue::SERVERS;
 pub use server_statistics::{ServerStatistics, TakenStatistics};
 pub use status::{Activity, FenceSeen, Published, Status, WatchdogSeen};

@@ -1,5 +1,6 @@
 //! Who and which: names, incarnations, terms, revisions, system identifiers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,8 +19,15 @@ impl MemberName {
 
     /// The name of this member's physical replication slot on its upstream, by Patroni's rule.
     pub fn slot_name(&self) -> String {
-        let mut slot = String::new();
-        for letter in self.0.to_lowercase().chars() {
+        // Asked for all the time, and most names are small letters already.
+        let is_small = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+        let small = if self.0.bytes().all(is_small) {
+            Cow::Borrowed(&*self.0)
+        } else {
+            Cow::Owned(self.0.to_lowercase())
+        };
+        let mut slot = String::with_capacity(small.len());
+        for letter in small.chars() {
             match letter {
                 'a'..='z' | '0'..='9' | '_' => slot.push(letter),
                 '-' | '.' => slot.push('_'),

@@ -20,27 +20,52 @@ pub struct Decoder {
 impl Decoder {
     /// Reads what is not as it was the last time.
     pub fn take_in(&mut self, snapshot: &RawSnapshot) -> &Cluster {
-        let mut status_changed = false;
-        let gone = self.seen.keys().filter(|key| !snapshot.keys.contains_key(*key));
-        for key in gone.cloned().collect::<Vec<_>>() {
-            self.seen.remove(&key);
-            self.forget(&key);
-            status_changed |= is_status(&key);
-        }
-        for (key, raw) in &snapshot.keys {
-            if self.seen.get(key) == Some(raw) {
-                continue;
-            }
-            self.forget(key);
-            self.read(key, raw);
-            self.seen.insert(key.clone(), raw.clone());
-            status_changed |= is_status(key);
-        }
-        if status_changed {
-            self.read_status(snapshot);
+        for key in self.differing(snapshot) {
+            self.take_in_one(key, snapshot);
         }
         self.cluster.revision = snapshot.revision;
         &self.cluster
+    }
+
+    /// Reads these keys, where nothing else differs from the last time.
+    pub fn take_in_some(&mut self, keys: Vec<String>, snapshot: &RawSnapshot) -> &Cluster {
+        for key in keys {
+            self.take_in_one(key, snapshot);
+        }
+        debug_assert!(self.seen == snapshot.keys, "a key differs that was not named");
+        self.cluster.revision = snapshot.revision;
+        &self.cluster
+    }
+
+    /// Which keys are not as they were. Both are in order: one walk over the two is enough.
+    fn differing(&self, snapshot: &RawSnapshot) -> Vec<String> {
+        let mut differing = Vec::new();
+        let mut seen = self.seen.iter().peekable();
+        for (key, raw) in &snapshot.keys {
+            while let Some((gone, _)) = seen.next_if(|(known, _)| *known < key) {
+                differing.push(gone.clone());
+            }
+            if seen.next_if(|(known, _)| *known == key).map(|(_, known)| known) != Some(raw) {
+                differing.push(key.clone());
+            }
+        }
+        differing.extend(seen.map(|(gone, _)| gone.clone()));
+        differing
+    }
+
+    fn take_in_one(&mut self, key: String, snapshot: &RawSnapshot) {
+        self.forget(&key);
+        let is_status = is_status(&key);
+        match snapshot.keys.get(&key) {
+            Some(raw) => {
+                self.read(&key, raw);
+                self.seen.insert(key, raw.clone());
+            }
+            None => drop(self.seen.remove(&key)),
+        }
+        if is_status {
+            self.read_status(snapshot);
+        }
     }
 
     /// Which keys are unusable or odd, and why.
@@ -206,6 +231,7 @@ mod tests {
         ) {
             let mut snapshot = RawSnapshot::default();
             let mut decoder = Decoder::default();
+            let mut told_which = Decoder::default();
             for (revision, (key, value)) in (1..).zip(writes) {
                 snapshot.revision = Revision(revision);
                 match value {
@@ -218,7 +244,10 @@ mod tests {
                 }
                 let (anew, warnings) = decode(&snapshot);
                 prop_assert_eq!(decoder.take_in(&snapshot), &anew);
-                prop_assert_eq!(decoder.warnings().collect::<Vec<_>>(), warnings);
+                prop_assert_eq!(decoder.warnings().collect::<Vec<_>>(), warnings.clone());
+                let written = vec![key.to_owned()];
+                prop_assert_eq!(told_which.take_in_some(written, &snapshot), &anew);
+                prop_assert_eq!(told_which.warnings().collect::<Vec<_>>(), warnings);
             }
         }
     }
