@@ -189,6 +189,13 @@ mod tests {
 
     const OWNER: &[(&str, &str)] = &[("scope", "shop"), ("name", "a")];
 
+    /// The counters of every turn are found by number.
+    #[test]
+    fn each_wake_and_stage_is_at_its_place() {
+        assert!(Wake::ALL.iter().enumerate().all(|(place, wake)| *wake as usize == place));
+        assert!(Stage::ALL.iter().enumerate().all(|(place, stage)| *stage as usize == place));
+    }
+
     #[test]
     fn what_was_recorded_is_rendered() {
         let metrics = Metrics::default();

@@ -255,14 +255,16 @@ impl Life {
         }
     }
 
-    /// How much of the time until the next fault teaches nothing more: nothing is wrong, and all has been
-    /// well for half a lease already. A part of a half is left, so that faults meet a lease at any age.
+    /// How much of the time until the next fault teaches nothing more: nothing is wrong, nothing late is on its
+    /// way to the store, and all has been well for half a lease already. A part of a half is left, so that faults
+    /// meet a lease at any age.
     fn spare(&mut self, left: Duration) -> Duration {
-        if !self.steps.is_multiple_of(LOOK_EVERY) {
+        if !self.world.plan.spares_quiet_time || !self.steps.is_multiple_of(LOOK_EVERY) {
             return Duration::ZERO;
         }
         let (now, half) = (self.world.now(), self.world.plan.ttl / 2);
-        if !self.underway.is_empty() || convergence::missing(&self.world).is_err() {
+        let is_quiet = self.underway.is_empty() && self.world.stragglers.get() == 0;
+        if !is_quiet || convergence::missing(&self.world).is_err() {
             self.quiet_since = None;
             return Duration::ZERO;
         }

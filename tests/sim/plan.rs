@@ -48,6 +48,8 @@ pub struct Plan {
     pub serves_meanwhile: bool,
     /// Who stays away when all else is mended, until somebody serves without them.
     pub stay_away: Vec<Target>,
+    /// Whether time between the faults in which all is well is left out.
+    pub spares_quiet_time: bool,
 }
 
 impl Plan {
@@ -84,6 +86,7 @@ impl Plan {
             faults: draw(rng, ttl, faulty_for, failsafe),
             serves_meanwhile: false,
             stay_away: Vec::new(),
+            spares_quiet_time: true,
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct World {
     pub alone: Cell<Option<Alone>>,
     /// How often any agent was polled in this step of time.
     pub polls: Rc<Cell<u64>>,
+    /// How many requests to the store are on their way that their senders have given up, or soon will.
+    pub stragglers: Cell<u32>,
     counts: RefCell<Counts>,
 }
 
@@ -88,6 +90,7 @@ impl World {
             led_since: Cell::new(Duration::ZERO),
             alone: Cell::new(None),
             polls: Rc::new(Cell::new(0)),
+            stragglers: Cell::new(0),
             counts: RefCell::new(sometimes::NONE),
             plan,
             rng,

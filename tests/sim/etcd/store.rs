@@ -99,10 +99,15 @@ async fn deliver(
         return;
     }
     let Some(mut on_the_way) = road.there.carry(&world.rng) else { return };
-    if !road.straggle.is_zero() && world.rng.chance(400) {
+    let straggles = !road.straggle.is_zero() && world.rng.chance(400);
+    if straggles {
         on_the_way += world.rng.part(road.straggle, 20, 100);
+        world.stragglers.set(world.stragglers.get() + 1);
     }
     sleep(on_the_way).await;
+    if straggles {
+        world.stragglers.set(world.stragglers.get() - 1);
+    }
     if !world.etcd.borrow().up {
         // Some requests wait in a member's queue until there is a leader again.
         if world.rng.chance(600) {

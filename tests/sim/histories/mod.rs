@@ -149,6 +149,8 @@ fn plan(faults: Vec<Fault>) -> Plan {
         faults,
         serves_meanwhile: false,
         stay_away: Vec::new(),
+        // What was found in a world happens at its time.
+        spares_quiet_time: false,
     }
 }
 
