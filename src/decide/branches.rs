@@ -16,7 +16,7 @@ use super::candidates::{Standings, rank};
 use super::proof;
 use super::view::View;
 
-/// Takes a branch up where nobody is fit without it, and somebody on it is.
+/// Takes a branch up where somebody on it is fit then. To be asked only where nobody is without it.
 pub fn take_up<'a>(
     view: &View,
     ballot: &'a Ballot,
@@ -24,7 +24,7 @@ pub fn take_up<'a>(
     published: Option<WalPosition>,
     lag_bytes_max: u64,
 ) -> Standings<'a> {
-    if !standings.fit.is_empty() || planted(Mutant::BurntBranchLeft) {
+    if planted(Mutant::BurntBranchLeft) {
         return standings;
     }
     // The latest one first: every voter that counts the same votes takes up the same one.

@@ -216,13 +216,12 @@ fn waited(view: &View) -> std::time::Duration {
     view.memory.vacant_since.map_or(std::time::Duration::ZERO, |since| view.now.since(since))
 }
 
-/// What the members can do by themselves they have done by then.
+/// What the members can do by themselves they have done after so many leases.
+const LONG: u32 = 2;
+
 fn waited_for_long(view: &View) -> bool {
     waited(view) >= view.settings.times.ttl * LONG
 }
-
-/// In leases.
-const LONG: u32 = 2;
 
 /// The better candidate may be stuck: after this long the next one goes, within the allowed lag. While nobody was
 /// fit, nobody could have gone.

@@ -8,6 +8,7 @@ use crate::store::{get, put};
 use crate::support::cluster::{Cluster, Plan};
 use crate::support::sql;
 use crate::support::wait::wait_until;
+use crate::synchronous::ask_to_lead;
 
 fn document(cluster: &Cluster, key: &str) -> Value {
     let text = get(cluster, key).unwrap_or_else(|| panic!("{key} is in the store"));
@@ -108,18 +109,11 @@ fn a_person_may_let_a_member_lead_that_the_history_left_behind() {
     }
     cluster.nodes[former].start();
     wait_until("the leader key is gone", BOUND, || get(&cluster, "leader").is_none());
-    let name = cluster.nodes[former].name.clone();
-    let ask = |cluster: &Cluster, flag: &[&str]| {
-        let words = [&["failover", "--candidate", &name, "--force"], flag].concat();
-        let output = cluster.nodes[former].ctl(&words);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
-    };
     cluster.nodes[former].wait_for_log("no candidate is fit", BOUND);
-    let (done, said) = ask(&cluster, &[]);
+    let (done, said) = ask_to_lead(&cluster.nodes[former], &[]);
     assert!(!done && said.contains("its log goes past the fork"), "{said}");
     assert!(!cluster.nodes[former].is_primary(), "nobody has said that what others had may go");
-    let (done, said) = ask(&cluster, &["--accept-loss"]);
+    let (done, said) = ask_to_lead(&cluster.nodes[former], &["--accept-loss"]);
     assert!(done && said.contains("Successfully failed over"), "{said}");
     assert_eq!(cluster.wait_for_leader(BOUND), former);
     let log = cluster.nodes[former].log();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::faults::{BOUND, under_load};
 use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
+use crate::support::node::Node;
 use crate::support::sql;
 use crate::support::wait::wait_until;
 
@@ -95,6 +96,13 @@ fn without_any_standby_writes_go_on_and_only_the_leader_may_lead() {
     report.assert_nothing_lost();
 }
 
+/// A person asks for a failover to the node itself; whether it was done, and what was said.
+pub fn ask_to_lead(node: &Node, flag: &[&str]) -> (bool, String) {
+    let output = node.ctl(&[&["failover", "--candidate", &node.name, "--force"], flag].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
 #[test]
 fn where_nobody_has_everything_a_person_may_let_the_last_one_lead() {
     let mut cluster = Cluster::start(plan(json!({ "synchronous_mode": true })));
@@ -106,7 +114,6 @@ fn where_nobody_has_everything_a_person_may_let_the_last_one_lead() {
     let (standby, last): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|node| cluster.nodes[*node].answers("/sync", 200));
     let (standby, last) = (standby[0], last[0]);
-    let name = cluster.nodes[last].name.clone();
     for gone in [leader, standby] {
         cluster.nodes[gone].kill_host();
     }
@@ -119,15 +126,9 @@ fn where_nobody_has_everything_a_person_may_let_the_last_one_lead() {
     // Whether the others carry the leader is one question, whether they have more is another.
     says("the silent leader may be carried by other members");
     wait_until("the leader key is gone", BOUND, || get(&cluster, "leader").is_none());
-    let ask = |cluster: &Cluster, flag: &[&str]| {
-        let words = [&["failover", "--candidate", &name, "--force"], flag].concat();
-        let output = cluster.nodes[last].ctl(&words);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
-    };
-    let (done, said) = ask(&cluster, &[]);
+    let (done, said) = ask_to_lead(&cluster.nodes[last], &[]);
     assert!(!done && said.contains("nobody leads, and this node says: stand by"), "{said}");
-    let (done, said) = ask(&cluster, &["--accept-loss"]);
+    let (done, said) = ask_to_lead(&cluster.nodes[last], &["--accept-loss"]);
     assert!(done && said.contains("Successfully failed over"), "{said}");
     assert_eq!(cluster.wait_for_leader(BOUND), last);
     let log = cluster.nodes[last].log();
