@@ -45,9 +45,10 @@ impl Memory {
         }
     }
 
-    /// A job of this kind ended well.
+    /// A job of this kind ended well. What failed before a promotion holds up nothing that the new leader does.
     pub fn succeeded(&mut self, kind: JobKind) {
-        if self.failure.as_ref().is_some_and(|failure| failure.kind == kind) {
+        let is_over = |failure: &Failure| failure.kind == kind || kind == JobKind::Promote;
+        if self.failure.as_ref().is_some_and(is_over) {
             self.failure = None;
         }
     }
@@ -98,4 +99,21 @@ fn is_diverged(server: &State, cluster: Option<&Cluster>) -> Option<bool> {
     let standing = cluster?.lineage().standing(facts.position());
     let off = matches!(standing, Standing::OffPath | Standing::PastTheFork { .. });
     Some(!facts.is_streaming() && off)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_before_a_promotion_does_not_hold_up_the_leader() {
+        let mut memory = Memory::default();
+        for _ in 0..9 {
+            memory.failed(JobKind::Other, Monotonic::ZERO, "the baton has changed".into(), None);
+        }
+        memory.succeeded(JobKind::Start);
+        assert_eq!(memory.failure.as_ref().map(|failure| failure.times), Some(9));
+        memory.succeeded(JobKind::Promote);
+        assert_eq!(memory.failure, None);
+    }
 }
