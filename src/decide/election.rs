@@ -1,6 +1,7 @@
 //! The race for a vacant seat, as one standby runs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cluster::{Ballot, Basis, Refusal, StandbyFacts, Vote};
 use crate::values::{MemberName, Term};
@@ -45,7 +46,7 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
         Some(ballot)
             if ballot.baton == baton
                 && ballot.word == accepted_loss::revision(view)
-                && is_fresh(view, ballot) =>
+                && view.now.since(ballot.counted_at) < counts_for(view, vacancy, ballot) =>
         {
             count(view, vacancy, ballot)
         }
@@ -55,10 +56,21 @@ pub fn stand_or_wait(view: &View, vacancy: Vacancy, facts: &StandbyFacts) -> Dec
 
 /// A ballot counts for as long as the voters can be trusted to have stood still: they do until the
 /// next term, so only the wish to hear from late ones limits it. It is as old as its last answer:
-/// waiting for a silent member takes longer than a ballot counts.
-fn is_fresh(view: &View, ballot: &Ballot) -> bool {
-    view.now.since(ballot.counted_at) < view.settings.times.renewal_period
+/// waiting for a silent member takes longer than a ballot counts. A member that has not heard yet that the
+/// lead was released will in a moment.
+fn counts_for(view: &View, vacancy: Vacancy, ballot: &Ballot) -> Duration {
+    let times = &view.settings.times;
+    let sees_it_alive = ballot.refusals.iter().any(|(_, one)| *one == Refusal::HolderIsAlive);
+    if vacancy == Vacancy::Released && sees_it_alive && ballot.round <= ROUNDS_AFTER_A_RELEASE {
+        return times.heartbeat.min(A_MOMENT);
+    }
+    times.renewal_period
 }
+
+/// By then a change of the store has reached everybody who is going to hear of it.
+const A_MOMENT: Duration = Duration::from_millis(200);
+/// So often a race is run anew at once for a member that has not heard of a release.
+const ROUNDS_AFTER_A_RELEASE: u32 = 3;
 
 fn ask(view: &View, label: &'static str) -> Decision {
     let (term, votes) = ask_for_votes(view);
@@ -110,7 +122,7 @@ fn count(view: &View, vacancy: Vacancy, ballot: &Arc<Ballot>) -> Decision {
         standings = branches::take_up(view, ballot, standings, published, lag_bytes_max);
     }
     let (standings, lost) = accepted_loss::take_in(view, ballot, standings, waited_for_long(view));
-    let again_at = ballot.counted_at + view.settings.times.renewal_period;
+    let again_at = ballot.counted_at + counts_for(view, vacancy, ballot);
     if let Some(reason) = too_early(view, ballot) {
         return Decision::wait(reason).and_look_again_at(again_at);
     }
@@ -212,8 +224,8 @@ fn is_fit(view: &View, standings: &Standings<'_>) -> bool {
     standings.fit.iter().any(|vote| vote.name == view.me.name)
 }
 
-fn waited(view: &View) -> std::time::Duration {
-    view.memory.vacant_since.map_or(std::time::Duration::ZERO, |since| view.now.since(since))
+fn waited(view: &View) -> Duration {
+    view.memory.vacant_since.map_or(Duration::ZERO, |since| view.now.since(since))
 }
 
 /// What the members can do by themselves they have done after so many leases.

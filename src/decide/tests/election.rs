@@ -45,6 +45,20 @@ fn a_voter_that_sees_the_holder_alive_is_believed_for_a_while() {
 }
 
 #[test]
+fn a_voter_that_has_not_heard_of_a_release_is_asked_again_soon() {
+    let again_after = |vacancy, round| {
+        let view = view("b").standby(1, 100).seat(Seat::Vacant(vacancy)).ballot(&[("b", 1, 100)]);
+        let view = view.refused("c", Refusal::HolderIsAlive).round(round);
+        let at = decide(&view).look_again_at.expect("a moment");
+        (at.since(view.now), view.settings.times)
+    };
+    let (soon, times) = again_after(Vacancy::Released, 1);
+    assert!(soon <= Duration::from_millis(200) && soon < times.renewal_period, "{soon:?}");
+    assert_eq!(again_after(Vacancy::Released, 4).0, times.renewal_period);
+    assert_eq!(again_after(Vacancy::Silent, 1).0, times.renewal_period);
+}
+
+#[test]
 fn a_silent_voter_gets_a_second_round_but_no_veto() {
     let view = view("b")
         .standby(1, 100)
