@@ -2,6 +2,7 @@
 //! and their scripts know, for clusters made by hand.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pgbaton::cluster::{
     Cluster, HistoryEntry, Initialize, Member, MemberState, ReplicationState, Request, Role,
@@ -76,7 +77,7 @@ fn cluster(standbys: Vec<Member>) -> Cluster {
         leader: at("pg-a".into()),
         initialize: at(Initialize::Done(SYSTEM_ID)),
         optime: lsn(END),
-        members: members.map(|member| (member.name.clone(), member)).collect(),
+        members: members.map(|member| (member.name.clone(), member.into())).collect(),
         ..Cluster::default()
     }
 }
@@ -88,7 +89,7 @@ fn pg_b() -> Member {
 fn with_sync(mode: Value, names: &[&str], cluster: Cluster) -> Cluster {
     let standbys = names.iter().map(|name| (*name).into()).collect();
     let sync = SyncState { leader: Some("pg-a".into()), standbys, quorum: 0 };
-    Cluster { config: at(json!({ "synchronous_mode": mode })), sync: at(sync), ..cluster }
+    Cluster { config: at(json!({ "synchronous_mode": mode }).into()), sync: at(sync), ..cluster }
 }
 
 fn pretty(cluster: &Cluster) -> String {
@@ -102,7 +103,7 @@ fn a_paused_cluster_with_a_scheduled_switchover() {
         ..standby("pg-c", "192.0.2.13", "2/50000000", "2/4F000000")
     };
     let mut cluster = with_sync(json!(true), &["PG-B"], cluster(vec![pg_b(), behind]));
-    cluster.config = at(json!({"synchronous_mode": true, "pause": true}));
+    cluster.config = at(json!({"synchronous_mode": true, "pause": true}).into());
     cluster.request = at(Some(Request {
         leader: Some("pg-a".into()),
         candidate: Some("pg-b".into()),
@@ -123,7 +124,7 @@ fn restarts_and_tags_are_columns_where_there_are_any() {
     };
     let mut cluster = cluster(vec![b]);
     let leader = cluster.members.get_mut(&"pg-a".into()).expect("the leader");
-    leader.other = fields(json!({
+    Arc::make_mut(leader).other = fields(json!({
         "pending_restart": true,
         "pending_restart_reason": {
             "max_connections": {"old_value": "200", "new_value": "300"},
@@ -147,7 +148,7 @@ fn a_cascade_is_a_tree() {
 fn programs_get_full_names_and_no_footers() {
     let b = Member { tags: fields(json!({"rack": "r7"})), ..pg_b() };
     let mut cluster = with_sync(json!(true), &["pg-b"], cluster(vec![b]));
-    cluster.config = at(json!({"synchronous_mode": true, "pause": true}));
+    cluster.config = at(json!({"synchronous_mode": true, "pause": true}).into());
     for (format, file) in
         [(Format::Tsv, "list.tsv"), (Format::Json, "list.json"), (Format::Yaml, "list.yaml")]
     {
@@ -195,7 +196,7 @@ fn an_unknown_cluster_is_an_empty_table() {
 fn ports_are_shown_for_all_or_for_none() {
     let shown = |hosts: [&str; 2]| {
         let members = ["pg-a", "pg-b"].iter().zip(hosts).map(|(name, host)| member(name, host));
-        let members = members.map(|one| (one.name.clone(), one)).collect::<BTreeMap<_, _>>();
+        let members = members.map(|one| (one.name.clone(), one.into())).collect::<BTreeMap<_, _>>();
         let cluster = Cluster { members, ..Cluster::default() };
         let json = render(&cluster, SCOPE, Format::Json, ListOptions::default());
         let rows: Vec<Value> = serde_json::from_str(&json).expect("JSON");
@@ -224,9 +225,9 @@ fn an_agent_that_publishes_one_position_only() {
 #[test]
 fn a_standby_cluster_has_a_standby_leader() {
     let mut cluster = cluster(vec![pg_b()]);
-    cluster.config = at(json!({"standby_cluster": {"host": "192.0.2.99"}}));
+    cluster.config = at(json!({"standby_cluster": {"host": "192.0.2.99"}}).into());
     let leader = cluster.members.get_mut(&"pg-a".into()).expect("the leader");
-    leader.replication_state = Some(ReplicationState::Streaming);
+    Arc::make_mut(leader).replication_state = Some(ReplicationState::Streaming);
     check("list_standby_cluster.txt", &pretty(&cluster));
 }
 
@@ -252,7 +253,8 @@ fn a_long_reason_is_hidden_from_people_only() {
     let libraries = "pg_stat_statements,auto_explain,pg_cron";
     let reason = json!({"old_value": "", "new_value": libraries});
     let reasons = json!({ "shared_preload_libraries": reason });
-    leader.other = fields(json!({"pending_restart": true, "pending_restart_reason": reasons}));
+    Arc::make_mut(leader).other =
+        fields(json!({"pending_restart": true, "pending_restart_reason": reasons}));
     let hidden = "shared_preload_libraries: [hidden - too long]";
     assert!(pretty(&cluster).contains(hidden));
     assert!(render_topology(&cluster, SCOPE).contains(hidden));

@@ -45,7 +45,7 @@ fn name(text: &str) -> MemberName {
 #[track_caller]
 fn check_member(file: &str, expected: Member) {
     let members = read("members/db-b", file).members;
-    assert_eq!(members[&name("db-b")], expected);
+    assert_eq!(*members[&name("db-b")], expected);
     assert_eq!(codec::member(&expected), golden(file));
 }
 

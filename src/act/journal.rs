@@ -2,7 +2,7 @@
 //! has promised, and the destructive step that is under way.
 
 use std::future::Future;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use std::cell::RefCell;
 
@@ -25,7 +25,7 @@ pub trait JournalFile {
 /// The journal in memory and on disk; the disk comes first.
 pub struct Notebook<F> {
     file: F,
-    current: Rc<RefCell<Journal>>,
+    current: RefCell<Arc<Journal>>,
     /// Side work writes beside a job: each writes what the other has written, too.
     writing: tokio::sync::Mutex<()>,
 }
@@ -33,12 +33,12 @@ pub struct Notebook<F> {
 impl<F: JournalFile> Notebook<F> {
     /// Starts from what was found on disk.
     pub fn new(file: F, found: Journal) -> Self {
-        Self { file, current: Rc::new(RefCell::new(found)), writing: tokio::sync::Mutex::new(()) }
+        Self { file, current: RefCell::new(Arc::new(found)), writing: tokio::sync::Mutex::new(()) }
     }
 
     /// What is written down.
-    pub fn read(&self) -> Journal {
-        self.current.borrow().clone()
+    pub fn read(&self) -> Arc<Journal> {
+        Arc::clone(&self.current.borrow())
     }
 
     /// Promises a term. Promising an earlier one again changes nothing.
@@ -87,13 +87,14 @@ impl<F: JournalFile> Notebook<F> {
 
     async fn change(&self, change: impl FnOnce(&mut Journal)) -> std::io::Result<()> {
         let _writing = self.writing.lock().await;
-        let mut journal = self.read();
+        let before = self.read();
+        let mut journal = Journal::clone(&before);
         change(&mut journal);
-        if journal == *self.current.borrow() {
+        if journal == *before {
             return Ok(());
         }
         self.file.save(&journal).await?;
-        *self.current.borrow_mut() = journal;
+        *self.current.borrow_mut() = Arc::new(journal);
         Ok(())
     }
 }

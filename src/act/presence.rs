@@ -150,7 +150,7 @@ fn shows(cluster: &Cluster, wrote: &Wanted) -> bool {
         *shown == wrote.member || codec::member(shown) == codec::member(&wrote.member)
     };
     cluster.presences.get(name) == Some(&wrote.presence)
-        && cluster.members.get(name).is_some_and(is_same)
+        && cluster.member(name).is_some_and(is_same)
         && (wrote.losses.is_empty() || cluster.losses.get(name) == Some(&wrote.losses))
 }
 
@@ -211,7 +211,7 @@ mod tests {
         let mut cluster = Cluster::default();
         let name = &wanted.member.name;
         let losses = codec::read_losses(&codec::losses(&wanted.losses)).expect("just spelled");
-        cluster.members.insert(name.clone(), wanted.member.clone());
+        cluster.members.insert(name.clone(), wanted.member.clone().into());
         cluster.presences.insert(name.clone(), wanted.presence.clone());
         cluster.losses.insert(name.clone(), losses);
         cluster
@@ -231,7 +231,7 @@ mod tests {
         assert!(!changed(|cluster| cluster.losses.clear()));
         let earlier = |cluster: &mut Cluster| {
             let member = cluster.members.get_mut(&"a".into()).expect("it is there");
-            member.xlog_location = Some(Lsn(90));
+            Arc::make_mut(member).xlog_location = Some(Lsn(90));
         };
         assert!(!changed(earlier));
     }

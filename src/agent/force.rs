@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use super::report::OwnFile;
 use super::{Agent, assemble, settings};
 use crate::act::Ports;
 use crate::config::{Dynamic, Floors, effective_postgresql};
@@ -30,7 +31,7 @@ impl<P: Ports> Agent<P> {
                     }
                     self.inlets.dynamic = Arc::new(dynamic);
                     // What a leader writes back should the key vanish.
-                    self.inlets.context.first_config.replace(config.value.clone());
+                    self.inlets.context.first_config.replace((*config.value).clone());
                 }
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "the configuration is kept");
@@ -87,6 +88,7 @@ impl<P: Ports> Agent<P> {
         let config = Arc::new(config);
         let me = Me { incarnation: self.inlets.context.me().incarnation, ..assemble::me(&config) };
         self.inlets.context.me.replace(Arc::new(me));
+        self.own_file = OwnFile::of(&config);
         self.inlets.config = config;
         self.configured = false;
         self.configures_again_at = None;

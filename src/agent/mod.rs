@@ -31,6 +31,7 @@ use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, Events, Metrics, Published, Stage, WatchdogSeen};
 use crate::values::{Clock, LeaseTimes, MemberName, Monotonic, Revision};
 use crate::wake::{Call, Wake};
+use report::OwnFile;
 use work::{Running, finished};
 
 /// Why the loop ended.
@@ -68,6 +69,7 @@ pub struct Agent<P: Ports> {
     slot_watch: slot_watch::SlotWatch,
     told: telling::Told,
     watchdog: WatchdogSeen,
+    own_file: OwnFile,
     side_work_failed: String,
     failsafe_asked: Vec<failsafe::Asked>,
     failsafe_told: Option<(Monotonic, MemberName, Result<(), NotAccepted>)>,
@@ -101,6 +103,7 @@ impl<P: Ports> Agent<P> {
     pub(super) fn new(inlets: Inlets<P>) -> Self {
         let activity = inlets.published.get().decision.clone();
         let started_at = Some(inlets.context.clock.now());
+        let own_file = OwnFile::of(&inlets.config);
         let memory = Memory { started_at, ..Memory::default() };
         Self {
             inlets,
@@ -122,6 +125,7 @@ impl<P: Ports> Agent<P> {
             slot_watch: slot_watch::SlotWatch::default(),
             told: telling::Told::default(),
             watchdog: WatchdogSeen::default(),
+            own_file,
             side_work_failed: String::new(),
             failsafe_asked: Vec::new(),
             failsafe_told: None,

@@ -1,6 +1,7 @@
 //! What a turn publishes: the status, and the member's own record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Agent;
 use crate::act::lease::Fence;
@@ -8,13 +9,36 @@ use crate::act::{Ports, Wanted};
 use crate::cluster::{
     ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State, UNFIT,
 };
+use crate::config::NodeConfig;
 use crate::decide::{JobKind, Seat, View, not_receiving, unfit, verdict};
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{FenceSeen, Status};
-use crate::values::{Clock, Lsn, Monotonic, Strength, SystemId, WalPosition};
+use crate::values::{Clock, Lsn, Monotonic, Strength, SystemId, WalPosition, Watchdog};
 
 /// The version of Patroni whose outside this agent has; members compare it.
 pub const PATRONI_VERSION: &str = "4.1.5";
+
+/// What follows from the node's file and is used in every turn: worked out once.
+pub(super) struct OwnFile {
+    conn_url: String,
+    api_url: String,
+    tags: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// What is asked of the watchdog device at this `ttl`, or why nothing can be; `None` until it was asked for.
+    pub(super) watchdog: Option<(Duration, Result<Option<Watchdog>, String>)>,
+}
+
+impl OwnFile {
+    pub(super) fn of(config: &NodeConfig) -> Self {
+        let database = config.postgresql.local.database.as_deref().unwrap_or("postgres");
+        let address = &config.postgresql.connect_address;
+        Self {
+            conn_url: format!("postgres://{address}/{database}"),
+            api_url: config.restapi.api_url(),
+            tags: Arc::new(config.tags.published()),
+            watchdog: None,
+        }
+    }
+}
 
 impl<P: Ports> Agent<P> {
     /// Shows how far a copy is, and logs each quarter of it.
@@ -67,7 +91,7 @@ impl<P: Ports> Agent<P> {
             store_last_seen,
             dynamic: Arc::clone(&self.inlets.dynamic),
             times: view.settings.times,
-            tags: Arc::new(self.inlets.config.tags.published()),
+            tags: Arc::clone(&self.own_file.tags),
             takes_reads: !self.inlets.config.tags.noloadbalance,
             decision: self.activity.clone(),
             job: job.map(|job| (job.kind, job.since)),
@@ -111,9 +135,6 @@ impl<P: Ports> Agent<P> {
     }
 
     fn publish_member(&mut self, view: &View, state: MemberState, role: Role) {
-        let database =
-            self.inlets.config.postgresql.local.database.as_deref().unwrap_or("postgres");
-        let address = &self.inlets.config.postgresql.connect_address;
         let standby = match &*view.server {
             State::Standby(facts) => Some(facts),
             _ => None,
@@ -148,8 +169,8 @@ impl<P: Ports> Agent<P> {
         }
         let member = Member {
             name: view.me.name.clone(),
-            conn_url: Some(format!("postgres://{address}/{database}")),
-            api_url: Some(self.inlets.config.restapi.api_url()),
+            conn_url: Some(self.own_file.conn_url.clone()),
+            api_url: Some(self.own_file.api_url.clone()),
             state,
             role,
             version: Some(PATRONI_VERSION.to_owned()),
@@ -160,7 +181,7 @@ impl<P: Ports> Agent<P> {
             replication_state,
             timeline: position.map(|position| position.timeline),
             awaits_checkpoint,
-            tags: self.inlets.config.tags.published(),
+            tags: (*self.own_file.tags).clone(),
             other,
         };
         let promised = view.journal.promised;

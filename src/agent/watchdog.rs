@@ -15,9 +15,12 @@ impl<P: Ports> Agent<P> {
     pub(super) fn see_to_the_watchdog(&mut self) {
         let config = &self.inlets.config.watchdog;
         let fence = self.inlets.context.exposure.fence();
-        let wanted = config.at(self.lease_times().ttl);
-        fence.want_watchdog(wanted.clone().ok().flatten());
-        let trouble = wanted.err().or_else(|| fence.watchdog_trouble());
+        let ttl = self.lease_times().ttl;
+        let known = self.own_file.watchdog.take().filter(|(at, _)| *at == ttl);
+        let (_, wanted) =
+            self.own_file.watchdog.insert(known.unwrap_or_else(|| (ttl, config.at(ttl))));
+        fence.want_watchdog(wanted.as_ref().ok().cloned().flatten());
+        let trouble = wanted.as_ref().err().cloned().or_else(|| fence.watchdog_trouble());
         let (mode, is_armed) = (config.mode, fence.is_watched());
         let seen = WatchdogSeen { mode, is_armed, trouble };
         if seen == self.watchdog {

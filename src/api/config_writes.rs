@@ -25,7 +25,7 @@ pub async fn patch(api: &ApiState, request: Request) -> Result<Reply, Refused> {
         let why = "there is no dynamic configuration to change: PUT a whole one";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why));
     };
-    let mut merged = config.value.clone();
+    let mut merged = Value::clone(&config.value);
     if merge_patch(&mut merged, &changes) {
         replace(api, &look, &merged).await?;
     }
@@ -39,7 +39,7 @@ pub async fn patch(api: &ApiState, request: Request) -> Result<Reply, Refused> {
 pub async fn put(api: &ApiState, request: Request) -> Result<Reply, Refused> {
     let whole = Value::Object(body::object(request).await?);
     let look = api.look().await?;
-    let current = look.cluster.config.as_ref().map(|config| &config.value);
+    let current = look.cluster.config.as_ref().map(|config| &*config.value);
     if current != Some(&whole) {
         replace(api, &look, &whole).await?;
     }

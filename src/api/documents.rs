@@ -19,7 +19,7 @@ const POSTGRESQL_PORT: u16 = 5432;
 pub fn cluster_document(cluster: &Cluster, dynamic: &Dynamic, scope: &str) -> Value {
     let describe = |member| member_document(member, cluster, dynamic);
     let mut document = Map::new();
-    document.insert("members".into(), cluster.members.values().map(describe).collect());
+    document.insert("members".into(), cluster.each_member().map(describe).collect());
     if dynamic.pause {
         document.insert("pause".into(), true.into());
     }

@@ -137,7 +137,7 @@ pub fn candidates<'a>(
     let must_be_listed = dynamic.synchronous_mode == SynchronousMode::On
         && (action == Action::Switchover || request.candidate.is_none());
     let may = |member: &&Member| !must_be_listed || is_listed(member, cluster);
-    let others = cluster.members.values().filter(|one| Some(&one.name) != holder.as_ref());
+    let others = cluster.each_member().filter(|one| Some(&one.name) != holder.as_ref());
     let found: Vec<&Member> = match &request.candidate {
         Some(name) => others.filter(|one| one.name == *name).filter(may).collect(),
         None => others.filter(|one| one.api_url.is_some()).filter(may).collect(),

@@ -193,7 +193,9 @@ fn of_cluster(status: &Status, document: Document) -> Result<Reply, Refused> {
         Refused::new(StatusCode::BAD_GATEWAY, why)
     };
     let shown = match document {
-        Document::Config => cluster.config.as_ref().ok_or_else(|| missing("config"))?.value.clone(),
+        Document::Config => serde_json::Value::clone(
+            &cluster.config.as_ref().ok_or_else(|| missing("config"))?.value,
+        ),
         Document::Failsafe => documents::failsafe_document(
             &cluster.failsafe.as_ref().ok_or_else(|| missing("failsafe"))?.value,
         ),

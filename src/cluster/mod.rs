@@ -15,6 +15,7 @@ mod server;
 mod slot;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use ballot::{Ballot, Basis, Refusal, Vote};
 pub use baton::{Baton, BatonState, Guard};
@@ -91,7 +92,8 @@ pub struct SyncState {
 }
 
 /// Everything below the cluster's prefix, decoded. What could not be decoded is absent here and was
-/// reported by the decoder.
+/// reported by the decoder. A busy cluster makes many of these a second: what is large and seldom changes is shared
+/// between them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cluster {
     /// The store's revision at which all of this was true.
@@ -103,7 +105,7 @@ pub struct Cluster {
     /// Patroni's `leader` key.
     pub leader: Option<Versioned<MemberName>>,
     /// Patroni's `members/<name>` keys.
-    pub members: BTreeMap<MemberName, Member>,
+    pub members: BTreeMap<MemberName, Arc<Member>>,
     /// What our agents say of themselves, by member name.
     pub presences: BTreeMap<MemberName, Presence>,
     /// Patroni's `initialize` key.
@@ -111,7 +113,7 @@ pub struct Cluster {
     /// Which start of which agent has claimed the bootstrap.
     pub claimant: Option<Incarnation>,
     /// Patroni's `config` key: the dynamic configuration.
-    pub config: Option<Versioned<serde_json::Value>>,
+    pub config: Option<Versioned<Arc<serde_json::Value>>>,
     /// Patroni's `status` key: the leader's last published position.
     pub optime: Option<Lsn>,
     /// How far the consumers of the leader's slots are, by that key.
@@ -137,6 +139,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The members, by name.
+    pub fn each_member(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().map(Arc::as_ref)
+    }
+
+    /// The member of this name.
+    pub fn member(&self, name: &MemberName) -> Option<&Member> {
+        self.members.get(name).map(Arc::as_ref)
+    }
+
     /// The switchover or failover that was asked for, if any.
     pub fn pending_request(&self) -> Option<&Request> {
         self.request.as_ref().and_then(|request| request.value.as_ref())

@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: DsnArgs) -> anyhow::Result<()> 
     let cluster = session.store(&scope)?.read().await?;
     let (candidates, what) = match &args.member {
         Some(name) => {
-            let member = cluster.members.get(&name.as_str().into());
+            let member = cluster.member(&name.as_str().into());
             (member.into_iter().collect(), format!("member {name}"))
         }
         None => {

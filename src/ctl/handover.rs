@@ -64,7 +64,7 @@ pub(super) fn show(cluster: &Cluster, scope: &str) -> anyhow::Result<()> {
 pub(super) fn candidates(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let leader = cluster.present_leader();
     let may_take_over = |member: &&Member| Some(&member.name) != leader && member.may_lead();
-    let names = cluster.members.values().filter(may_take_over).map(|one| one.name.to_string());
+    let names = cluster.each_member().filter(may_take_over).map(|one| one.name.to_string());
     let names = names.collect::<Vec<_>>();
     if names.is_empty() {
         bail!("nobody could take over: no other member without nofailover is there");

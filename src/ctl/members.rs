@@ -57,8 +57,8 @@ pub(super) fn dynamic(cluster: &Cluster) -> Dynamic {
 pub(super) fn rows(cluster: &Cluster) -> Vec<MemberRow> {
     let dynamic = dynamic(cluster);
     let mut rows: Vec<MemberRow> =
-        cluster.members.values().map(|member| row(cluster, &dynamic, member)).collect();
-    let addresses: Vec<Option<(String, u16)>> = cluster.members.values().map(address_of).collect();
+        cluster.each_member().map(|member| row(cluster, &dynamic, member)).collect();
+    let addresses: Vec<Option<(String, u16)>> = cluster.each_member().map(address_of).collect();
     let hosts = || addresses.iter().flatten().map(|(host, _)| host);
     let is_shared = |host: &String| hosts().filter(|one| *one == host).count() > 1;
     let has_ports = addresses.iter().flatten().any(|(_, port)| *port != POSTGRESQL_PORT)

@@ -42,7 +42,7 @@ impl RoleArg {
 /// The members of a role, by name.
 pub(super) fn of_role(cluster: &Cluster, role: RoleArg) -> Vec<&Member> {
     let rows = members::rows(cluster);
-    let pairs = cluster.members.values().zip(&rows);
+    let pairs = cluster.each_member().zip(&rows);
     pairs.filter(|(_, row)| role.fits(row)).map(|(member, _)| member).collect()
 }
 

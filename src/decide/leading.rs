@@ -143,7 +143,7 @@ pub fn somebody_else(view: &View) -> Option<MemberName> {
 /// synchronous mode only where a race without this node could tell what was acknowledged.
 pub fn could_go_on(view: &View) -> impl Iterator<Item = &Member> {
     let provable = proof::is_possible_without_me(view);
-    let members = view.cluster.iter().flat_map(|cluster| cluster.members.values());
+    let members = view.cluster.iter().flat_map(|cluster| cluster.each_member());
     members.filter(move |member| {
         provable
             && member.name != view.me.name

@@ -2,6 +2,7 @@
 //! nobody's who is gone. A slot that this agent has never known as one of these is left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{Cluster, PrimaryFacts, Slot, SlotKind, SlotLog, StandbyFacts, State};
@@ -13,13 +14,13 @@ use super::decision::Effect;
 use super::view::View;
 use super::{replaced, upstream};
 
-/// What this agent knows of slots that are not there for a member it sees.
+/// What this agent knows of slots that are not there for a member it sees. Each turn's view shares it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SlotMemory {
     /// Members' slots, and when each member was last seen, by this node's clock.
-    seen: BTreeMap<String, Monotonic>,
+    seen: Arc<BTreeMap<String, Monotonic>>,
     /// Names that were permanent slots or members' at some time: these may be dropped.
-    managed: BTreeSet<String>,
+    managed: Arc<BTreeSet<String>>,
     /// Whether it was looked at what the agents before have left.
     looked_back: bool,
 }
@@ -28,19 +29,22 @@ impl SlotMemory {
     /// Takes in who is there, and what is kept: by this node's leader, and by the one before it leads itself.
     pub fn observe(&mut self, now: Monotonic, me: &MemberName, cluster: Option<&Cluster>) {
         let Some(cluster) = cluster else { return };
+        let seen = Arc::make_mut(&mut self.seen);
         for name in cluster.members.keys().filter(|name| *name != me) {
-            self.seen.insert(name.slot_name(), now);
+            seen.insert(name.slot_name(), now);
         }
         // Of what this node itself keeps it knows since when.
         let leads = cluster.baton.as_ref().is_some_and(|baton| baton.value.holder == *me);
         for slot in &cluster.retained_slots {
-            let seen = self.seen.entry(slot.clone()).or_insert(now);
-            *seen = if leads { *seen } else { now };
+            let at = seen.entry(slot.clone()).or_insert(now);
+            *at = if leads { *at } else { now };
         }
-        let known = self.seen.keys().chain(cluster.slot_positions.keys());
+        let known = seen.keys().chain(cluster.slot_positions.keys());
         let new: Vec<String> =
             known.filter(|name| !self.managed.contains(*name)).cloned().collect();
-        self.managed.extend(new);
+        if !new.is_empty() {
+            Arc::make_mut(&mut self.managed).extend(new);
+        }
     }
 
     /// Takes in, once the server shows its slots, which of them the agents before this one have made. Whose they
@@ -59,7 +63,7 @@ impl SlotMemory {
         let is_permanent = |name: &String| permanent.iter().any(|slot| slot.name == *name);
         let names = there.iter().map(|slot| &slot.name);
         for name in names.filter(|name| made.contains(*name) && !is_permanent(name)) {
-            self.seen.entry(name.clone()).or_insert(now);
+            Arc::make_mut(&mut self.seen).entry(name.clone()).or_insert(now);
         }
     }
 

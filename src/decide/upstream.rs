@@ -59,7 +59,7 @@ fn between<'a>(cluster: &'a Cluster, fed: &MemberName, feeder: &MemberName) -> O
 fn is_fed_by(cluster: &Cluster, fed: &MemberName, feeder: &MemberName) -> bool {
     let mut at = fed.clone();
     for _ in 0..cluster.members.len() {
-        let next = cluster.members.get(&at).and_then(Member::replicatefrom);
+        let next = cluster.member(&at).and_then(Member::replicatefrom);
         match next {
             Some(next) if next == feeder.as_str() => return true,
             Some(next) => at = next.into(),
@@ -85,7 +85,7 @@ pub fn to_copy_from(view: &View, leader: &Upstream) -> Upstream {
             && member.timeline == timeline
             && member.unfit().is_none()
     };
-    let candidates = cluster.members.values().filter(is_good).filter(|_| !failed);
+    let candidates = cluster.each_member().filter(is_good).filter(|_| !failed);
     let best = candidates.max_by_key(|member| member.replay_lsn);
     // The slot is the leader's to make; a backup brings its own log.
     best.and_then(|member| at_member(member, None)).unwrap_or_else(|| leader.clone())

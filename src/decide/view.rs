@@ -53,7 +53,7 @@ pub struct View {
     /// What this agent remembers from its earlier turns.
     pub memory: Memory,
     /// What is written down on this node's disk.
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
 }
 
 /// Who this node is.

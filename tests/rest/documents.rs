@@ -144,7 +144,7 @@ fn full_cluster() -> Status {
     with_cluster(status, |cluster| {
         cluster.optime = Some(Lsn(83_886_532));
         for one in [member("b", Role::Primary), replica, bare] {
-            cluster.members.insert(one.name.clone(), one);
+            cluster.members.insert(one.name.clone(), one.into());
         }
         let request = Request {
             leader: Some("b".into()),
@@ -162,7 +162,7 @@ fn full_cluster() -> Status {
 async fn the_cluster_with_all_that_a_member_can_say() {
     check_golden("cluster.json", &body(full_cluster(), "/cluster").await);
     let alone = with_cluster(primary(), |cluster| {
-        cluster.members.insert("b".into(), member("b", Role::Primary));
+        cluster.members.insert("b".into(), member("b", Role::Primary).into());
     });
     check_golden("cluster_alone.json", &body(alone, "/cluster").await);
 }
@@ -180,7 +180,7 @@ async fn history_config_and_failsafe_as_they_were_last_read() {
         let value = vec![entry(1, None), entry(2, Some("2025-03-02T08:15:40.120000+00:00"))];
         cluster.history = Some(Versioned { value, revision: Revision(3) });
         let value = json!({"ttl": 5, "postgresql": {"parameters": {"work_mem": "4MB"}}});
-        cluster.config = Some(Versioned { value, revision: Revision(4) });
+        cluster.config = Some(Versioned { value: value.into(), revision: Revision(4) });
         let url = "http://10.1.0.6:8008/patroni".to_owned();
         let value = BTreeMap::from([("db-a".into(), url)]);
         cluster.failsafe = Some(Versioned { value, revision: Revision(5) });

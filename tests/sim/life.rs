@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use pgbaton::values::LeaseTimes;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
@@ -36,6 +37,8 @@ pub struct Outcome {
 
 /// A step of time.
 const STEP: Duration = Duration::from_millis(10);
+/// A step while the cluster is founded and nothing goes wrong.
+const STEP_OF_A_FOUNDING: Duration = Duration::from_millis(20);
 /// How many steps pass between two looks at whether everything is well.
 const LOOK_EVERY: u32 = 10;
 /// For so many looks in a row everything has to be well.
@@ -89,7 +92,12 @@ pub fn live_by(plan: Plan, rng: Rng, told: bool) -> Outcome {
             spoken: false,
             quiet_since: None,
         };
-        life.whole().await;
+        // A task of its own, which is polled when its time has come and not whenever anything happens.
+        let life = tokio::task::spawn_local(async move {
+            life.whole().await;
+            life
+        });
+        let life = life.await.expect("a life does not panic");
         // The tasks hold the world, and the world holds the tasks.
         for node in 0..world.hosts.len() {
             host::kill(&world, node);
@@ -122,6 +130,7 @@ impl Life {
         if !world.plan.faults_from_the_start && !self.settles("founding").await {
             return;
         }
+        world.founds_quickly.set(false);
         self.go_wrong().await;
         if self.is_broken() {
             return;
@@ -185,7 +194,8 @@ impl Life {
         let patience = self.patience();
         let mut end = self.world.now() + patience;
         let mut well = 0;
-        while well < WELL_FOR {
+        let enough = if self.world.founds_quickly.get() { 1 } else { WELL_FOR };
+        while well < enough {
             self.step().await;
             if self.is_broken() {
                 return false;
@@ -256,22 +266,23 @@ impl Life {
     }
 
     /// How much of the time until the next fault teaches nothing more: nothing is wrong, nothing late is on its
-    /// way to the store, and all has been well for half a lease already. A part of a half is left, so that faults
-    /// meet a lease at any age.
+    /// way to the store, and all has been well for as long as a lease goes unrenewed. A part of that is left, so
+    /// that faults meet a lease at any age.
     fn spare(&mut self, left: Duration) -> Duration {
         if !self.world.plan.spares_quiet_time || !self.steps.is_multiple_of(LOOK_EVERY) {
             return Duration::ZERO;
         }
-        let (now, half) = (self.world.now(), self.world.plan.ttl / 2);
+        let (now, round) =
+            (self.world.now(), LeaseTimes::for_ttl(self.world.plan.ttl).renewal_period);
         let is_quiet = self.underway.is_empty() && self.world.stragglers.get() == 0;
         if !is_quiet || convergence::missing(&self.world).is_err() {
             self.quiet_since = None;
             return Duration::ZERO;
         }
-        if now - *self.quiet_since.get_or_insert(now) < half {
+        if now - *self.quiet_since.get_or_insert(now) < round {
             return Duration::ZERO;
         }
-        left - Duration::from_millis((left.as_millis() % half.as_millis()) as u64)
+        left - Duration::from_millis((left.as_millis() % round.as_millis()) as u64)
     }
 
     /// A gray failure of a leader that everybody follows has to be over in time, unless something else
@@ -290,7 +301,8 @@ impl Life {
 
     /// One step of time, for everything but the agents: these have tasks of their own.
     async fn step(&mut self) {
-        sleep(STEP).await;
+        let founds = self.world.founds_quickly.get();
+        sleep(if founds { STEP_OF_A_FOUNDING } else { STEP }).await;
         self.steps += 1;
         let world = &self.world;
         world.etcd.borrow_mut().expire(world.now());

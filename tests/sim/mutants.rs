@@ -17,8 +17,8 @@ enum Ground {
 
 const fn ground(mutant: Mutant) -> Ground {
     let seeds = match mutant {
-        Mutant::DeadlineFromReply => 500,
-        Mutant::DeadlineFromLastTry => 3_000,
+        Mutant::DeadlineFromReply => 3_000,
+        Mutant::DeadlineFromLastTry => 8_000,
         Mutant::KeepaliveAsProof => 500,
         Mutant::UnknownAsVacant => 500,
         Mutant::ReleaseBeforeStop => 500,

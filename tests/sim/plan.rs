@@ -48,7 +48,7 @@ pub struct Plan {
     pub serves_meanwhile: bool,
     /// Who stays away when all else is mended, until somebody serves without them.
     pub stay_away: Vec<Target>,
-    /// Whether time between the faults in which all is well is left out.
+    /// Whether time in which all is well is cut short: the founding, and what lies between the faults.
     pub spares_quiet_time: bool,
 }
 

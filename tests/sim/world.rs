@@ -57,6 +57,8 @@ pub struct World {
     pub truth: RefCell<Truth>,
     /// The first rule that was broken.
     pub violation: RefCell<Option<Violation>>,
+    /// The cluster is being founded, nothing goes wrong meanwhile, and that is to be over soon.
+    pub founds_quickly: Cell<bool>,
     /// Since when the present holder has held the baton.
     pub led_since: Cell<Duration>,
     /// A gray failure with which nothing else goes wrong.
@@ -87,6 +89,7 @@ impl World {
             hosts,
             truth: RefCell::new(Truth::new(plan.nodes, plan.ttl)),
             violation: RefCell::new(None),
+            founds_quickly: Cell::new(plan.spares_quiet_time && !plan.faults_from_the_start),
             led_since: Cell::new(Duration::ZERO),
             alone: Cell::new(None),
             polls: Rc::new(Cell::new(0)),

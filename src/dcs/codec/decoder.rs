@@ -3,6 +3,7 @@
 //! members' records, which cost the most to read, stay the same for long.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{losses, member, ours, patroni};
 use crate::cluster::{Cluster, SyncState, Versioned};
@@ -34,7 +35,9 @@ impl Decoder {
         }
         // Nothing would read such a key again.
         if cfg!(any(debug_assertions, feature = "mutants")) {
-            assert!(self.seen == snapshot.keys, "a key differs that was not named");
+            let seen = self.seen.values().map(|raw| raw.mod_revision);
+            let there = snapshot.keys.values().map(|raw| raw.mod_revision);
+            assert!(seen.eq(there), "a key differs that was not named");
         }
         self.cluster.revision = snapshot.revision;
         &self.cluster
@@ -112,7 +115,10 @@ impl Decoder {
             Key::Initialize => {
                 self.cluster.initialize = self.take(key, raw, patroni::read_initialize);
             }
-            Key::Config => self.cluster.config = self.take(key, raw, patroni::read_config),
+            Key::Config => {
+                let read = |bytes: &[u8]| patroni::read_config(bytes).map(Arc::new);
+                self.cluster.config = self.take(key, raw, read);
+            }
             Key::Sync => self.cluster.sync = Some(self.sync(key, raw)),
             Key::Failover => {
                 // A request that cannot be read is none, but its key is there to be replaced.
@@ -132,7 +138,7 @@ impl Decoder {
                 for what in wrong {
                     self.warn(key, &what);
                 }
-                self.cluster.members.insert(member.name.clone(), member);
+                self.cluster.members.insert(member.name.clone(), member.into());
             }
             Key::Agent(name) => {
                 if let Some(presence) = self.note(key, ours::read_presence(bytes)) {

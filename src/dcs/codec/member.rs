@@ -96,12 +96,11 @@ pub fn member(member: &Member) -> Bytes {
 
 /// Reads a member's record, with what was wrong about it.
 pub(super) fn read_member(name: MemberName, bytes: &[u8]) -> (Member, Vec<String>) {
-    let mut record = Record { fields: Map::new(), wrong: Vec::new() };
-    match json::any(bytes) {
-        Ok(Value::Object(fields)) => record.fields = fields,
-        Ok(other) => record.wrong.push(ignored(&format!("{}, not an object", type_of(&other)))),
-        Err(_) if bytes.starts_with(b"postgres") => record.fields = legacy_fields(bytes),
-        Err(error) => record.wrong.push(ignored(&error)),
+    let mut record = Record::default();
+    match json::fields(bytes, |name, value| record.put(name, value)) {
+        Ok(()) => {}
+        Err(_) if bytes.starts_with(b"postgres") => record = legacy_record(bytes),
+        Err(error) => record = Record { wrong: vec![ignored(&error)], ..Record::default() },
     }
     let member = Member {
         name,
@@ -117,7 +116,7 @@ pub(super) fn read_member(name: MemberName, bytes: &[u8]) -> (Member, Vec<String
         timeline: record.timeline(),
         awaits_checkpoint: record.take("checkpoint_after_promote") == Some(Value::Bool(false)),
         tags: record.tags(),
-        other: record.fields,
+        other: record.other,
     };
     (member, record.wrong)
 }
@@ -130,15 +129,43 @@ fn type_of(value: &Value) -> &'static str {
     json::type_name(value)
 }
 
-/// What is left of a record while it is read: fields that nobody takes are passed on.
+/// The fields that an agent reads.
+const KNOWN: [&str; 12] = [
+    "conn_url",
+    "api_url",
+    "state",
+    "role",
+    "version",
+    "xlog_location",
+    "receive_lsn",
+    "replay_lsn",
+    "replication_state",
+    "timeline",
+    "checkpoint_after_promote",
+    "tags",
+];
+
+/// What is left of a record while it is read: fields that nobody takes are passed on. Every member's record
+/// is read again with each of its positions, so the known ones have their places.
+#[derive(Default)]
 struct Record {
-    fields: Map<String, Value>,
+    known: [Option<Value>; KNOWN.len()],
+    other: Map<String, Value>,
     wrong: Vec<String>,
 }
 
 impl Record {
+    /// A field that is there twice counts as it is there last.
+    fn put(&mut self, name: &str, value: Value) {
+        match KNOWN.iter().position(|known| *known == name) {
+            Some(at) => self.known[at] = Some(value),
+            None => drop(self.other.insert(name.to_owned(), value)),
+        }
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
-        self.fields.shift_remove(name).filter(|value| !value.is_null())
+        let at = KNOWN.iter().position(|known| *known == name).expect("a known field");
+        self.known[at].take().filter(|value| !value.is_null())
     }
 
     fn reject(&mut self, name: &str, value: &Value, expected: &str) {
@@ -177,7 +204,7 @@ impl Record {
         let text = self.text(name)?;
         let value = value_of(table, &text);
         if value.is_none() {
-            self.fields.insert(name.to_owned(), Value::String(text));
+            self.other.insert(name.to_owned(), Value::String(text));
         }
         value
     }
@@ -195,16 +222,16 @@ impl Record {
 }
 
 /// The oldest spelling: the connection URL, with the REST URL as its `application_name`.
-fn legacy_fields(bytes: &[u8]) -> Map<String, Value> {
+fn legacy_record(bytes: &[u8]) -> Record {
     let text = String::from_utf8_lossy(bytes);
     let (conn_url, query) = text.split_once('?').unwrap_or((&text, ""));
-    let mut fields = Map::new();
-    fields.insert("conn_url".to_owned(), conn_url.into());
+    let mut record = Record::default();
+    record.put("conn_url", conn_url.into());
     let parameters = query.split('&').filter_map(|pair| pair.split_once('='));
     for (_, value) in parameters.filter(|(name, _)| *name == "application_name") {
-        fields.insert("api_url".to_owned(), percent_decoded(value).into());
+        record.put("api_url", percent_decoded(value).into());
     }
-    fields
+    record
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -67,7 +67,7 @@ impl View {
 
     fn unfit(mut self, name: &str) -> Self {
         let mut cluster = self.cluster().into_owned();
-        let member = cluster.members.get_mut(&MemberName::from(name)).unwrap();
+        let member = Arc::make_mut(cluster.members.get_mut(&MemberName::from(name)).unwrap());
         member.other.insert(UNFIT.to_owned(), "its disk does not answer".into());
         self.cluster = Some(Arc::new(cluster));
         self

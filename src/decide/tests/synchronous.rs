@@ -32,7 +32,7 @@ impl View {
     fn tagged(mut self, name: &str, tag: &str, value: serde_json::Value) -> Self {
         let mut cluster = self.cluster().into_owned();
         let member = cluster.members.get_mut(&MemberName::from(name)).unwrap();
-        member.tags.insert(tag.to_owned(), value);
+        Arc::make_mut(member).tags.insert(tag.to_owned(), value);
         self.cluster = Some(Arc::new(cluster));
         self
     }
@@ -264,4 +264,21 @@ fn of_two_that_are_as_far_the_synchronous_standby_takes_over() {
     check(&race(&[("b", 1, 100), ("c", 1, 100)]), expected);
     let further = race(&[("b", 1, 110), ("c", 1, 100)]);
     check(&further, "leave it to the better candidate: b");
+}
+
+/// A walsender releases by the number that it has read. Whoever told these names may have died before all had.
+#[test]
+fn names_that_were_found_are_told_to_every_walsender_anew() {
+    let mut view = leader().streaming("b", 100).streaming("c", 100).recorded("a", "", 1);
+    Arc::make_mut(&mut view.settings).dynamic.synchronous_node_count = 2;
+    let raises = |view: &View| match change(view) {
+        SyncChange::SetNames { names, raises_count, .. } if names == any(2, "bc") => raises_count,
+        other => panic!("{other:?}"),
+    };
+    let mut found = view.waiting_for(&any(2, "bc"));
+    found.memory.sync = Default::default();
+    assert!(raises(&found), "of an earlier agent");
+    let mut half_told = found;
+    half_told.memory.sync.possible = vec![any(2, "bc")];
+    assert!(!raises(&half_told), "this agent's own, which were in force once");
 }

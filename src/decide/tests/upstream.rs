@@ -18,6 +18,7 @@ impl View {
     fn streams(self, name: &str) -> Self {
         self.member(name, Role::Replica).changed(|cluster| {
             let member = cluster.members.get_mut(&name.into()).expect("a member");
+            let member = Arc::make_mut(member);
             member.replication_state = Some(ReplicationState::Streaming);
             member.timeline = Some(Timeline(1));
         })
@@ -26,7 +27,7 @@ impl View {
     fn with_tags(self, name: &str, tags: Value) -> Self {
         self.changed(|cluster| {
             let member = cluster.members.get_mut(&name.into()).expect("a member");
-            member.tags = tags.as_object().expect("tags").clone();
+            Arc::make_mut(member).tags = tags.as_object().expect("tags").clone();
         })
     }
 
@@ -133,7 +134,7 @@ fn the_leader_moves_the_slot_of_a_member_on_that_streams_through_another() {
         let leader = leader.streams("c").with_tags("c", json!({"replicatefrom": "b"}));
         let leader = leader.with_slots(vec![Slot::physical("b"), slot]).changed(|cluster| {
             let member = cluster.members.get_mut(&"c".into()).expect("a member");
-            member.replay_lsn = Some(Lsn(replayed));
+            Arc::make_mut(member).replay_lsn = Some(Lsn(replayed));
         });
         decide(&leader).upkeep.into_iter().find_map(|effect| match effect {
             Effect::AdvanceSlots(to) => Some(to),

@@ -1,6 +1,7 @@
 //! Doing it, and undoing it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgbaton::cluster::Request;
@@ -225,10 +226,11 @@ fn change_sync(world: &World) {
 
 fn edit_config(world: &World, edit: impl FnOnce(&mut serde_json::Value)) {
     let (cluster, _) = decode(&world.etcd.borrow().snapshot());
-    let Some(mut config) = cluster.config else { return };
-    edit(&mut config.value);
+    let Some(config) = cluster.config else { return };
+    let mut edited = Arc::unwrap_or_clone(config.value);
+    edit(&mut edited);
     let author = Author { node: None, incarnation: Incarnation(0), sent_at: world.now() };
-    let value = codec::config(&config.value);
+    let value = codec::config(&edited);
     if world.etcd.borrow().up {
         // A store that is full refuses; the person gives up.
         let _ = world.commit(author, &txns::replaced(keys::CONFIG, config.revision, value));

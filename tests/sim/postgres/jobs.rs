@@ -86,7 +86,9 @@ pub async fn copy(server: &SimServer, source: &Upstream) -> Result<(), ServerErr
     source_of(server, source)?;
     invariants::destroys(&server.world, server.node, Deed::Copy);
     server.pg().content = Content::Partial("a copy", None);
-    let takes = server.world.rng.millis(100, 800) + server.pg().slow;
+    let usual = server.world.rng.millis(100, 800);
+    let usual = if server.world.founds_quickly.get() { usual / 4 } else { usual };
+    let takes = usual + server.pg().slow;
     match transfer(server, source, takes).await {
         Ok(data) => {
             server.world.note(server.node, "has a copy", [0, 0]);
