@@ -99,6 +99,8 @@ pub struct Health {
     pub free_bytes: Option<u64>,
     /// When the server last said that it ended for want of space.
     pub space_ran_out_at: Option<Monotonic>,
+    /// When this process last heard what there was to hear.
+    pub looked_at: Option<Monotonic>,
     /// The flushed end of the log, as a new connection was told last.
     pub flushed: Option<Lsn>,
     /// Since when clients have been seen waiting for a synchronous standby.

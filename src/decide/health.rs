@@ -144,11 +144,20 @@ pub fn verdict(view: &View) -> Option<(Stall, String)> {
     if timeout.is_zero() {
         return None;
     }
-    full(view)
-        .or_else(|| stalled_disk(view, timeout))
+    let full = full(view);
+    if full.is_some() || is_unheard(view, timeout) {
+        return full;
+    }
+    stalled_disk(view, timeout)
         .or_else(|| hung_postmaster(view, timeout))
         .or_else(|| stopped_sessions(view, timeout))
         .or_else(|| as_mutants_see_it(view, timeout))
+}
+
+/// This process itself stood still: answers may be there that it has not heard, and its own silence is no sign.
+fn is_unheard(view: &View, timeout: Duration) -> bool {
+    let looked_at = view.health.looked_at;
+    looked_at.is_some_and(|at| view.now.since(at) > probe_period(timeout) * 2)
 }
 
 /// The first sign has lasted as long as the whole timeout, but for what it took to ask: a connection is

@@ -283,6 +283,7 @@ impl<P: Probes, C: Clock> HealthWatch<P, C> {
                 if let Some(lost) = since_last.filter(|gap| *gap > period * 2) {
                     known.shift(lost.saturating_sub(period));
                 }
+                known.rest.looked_at = Some(now);
                 known.look_after(now, period * 2);
                 known.glimpsed(now, self.probes.glimpse());
             }

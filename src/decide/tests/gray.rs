@@ -85,6 +85,18 @@ fn leader() -> View {
         .log_at(100, 30)
 }
 
+/// A node that was frozen while its disk stalled has not heard yet that it answers again.
+#[test]
+fn what_was_found_before_this_process_stood_still_is_no_sign() {
+    let stalled = leader().silent_disk(12).silent_commit(12);
+    let looked = |millis| {
+        let at = stalled.now - Duration::from_millis(millis);
+        stalled.clone().health(|health, _| health.looked_at = Some(at))
+    };
+    assert_eq!(decide(&looked(1_000)).effects, GIVEN_UP);
+    assert_ne!(decide(&looked(3_000)).effects, GIVEN_UP);
+}
+
 const GIVEN_UP: [Effect; 2] = [Effect::Kill, Effect::ReleaseUnread];
 
 #[test]
