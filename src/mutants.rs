@@ -70,6 +70,8 @@ pub enum Mutant {
     OfferForgotten,
     /// A promotion that was done and not recorded is forgotten by the next one.
     PromotionForgotten,
+    /// Names that an agent before this one told are taken for read by everybody.
+    FoundNamesTrusted,
     /// Nobody takes up a burnt branch that everybody who is left is on.
     BurntBranchLeft,
     /// A loss that a person accepted is accepted in later vacancies, too.
@@ -80,7 +82,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 36] = [
+    pub const ALL: [Mutant; 37] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -114,6 +116,7 @@ impl Mutant {
         Mutant::SyncVotesOfAll,
         Mutant::OfferForgotten,
         Mutant::PromotionForgotten,
+        Mutant::FoundNamesTrusted,
         Mutant::BurntBranchLeft,
         Mutant::LossAcceptedForGood,
         Mutant::AnswersOverruled,

@@ -139,7 +139,8 @@ fn carry_out(view: &View, step: Step, possible: Vec<SyncNames>) -> Next {
         Step::Set(names) => {
             let count = count_of(&names);
             // Names that were found: whoever told them may have died before the last walsender read them.
-            let is_told = !view.memory.sync.possible.is_empty();
+            let is_told =
+                !view.memory.sync.possible.is_empty() || planted(Mutant::FoundNamesTrusted);
             let before = possible.iter().map(count_of).min().filter(|_| is_told);
             let raises_count = count > 1 && before.is_none_or(|before| before < count);
             let label = "lead: change whom commits wait for";

@@ -37,8 +37,6 @@ pub struct Outcome {
 
 /// A step of time.
 const STEP: Duration = Duration::from_millis(10);
-/// A step while the cluster is founded and nothing goes wrong.
-const STEP_OF_A_FOUNDING: Duration = Duration::from_millis(20);
 /// How many steps pass between two looks at whether everything is well.
 const LOOK_EVERY: u32 = 10;
 /// For so many looks in a row everything has to be well.
@@ -114,7 +112,7 @@ struct Life {
     steps: u32,
     last: Option<usize>,
     spoken: bool,
-    /// Since when nothing has been wrong, while the faults last.
+    /// Since when all has been well and nothing wrong.
     quiet_since: Option<Duration>,
 }
 
@@ -194,8 +192,7 @@ impl Life {
         let patience = self.patience();
         let mut end = self.world.now() + patience;
         let mut well = 0;
-        let enough = if self.world.founds_quickly.get() { 1 } else { WELL_FOR };
-        while well < enough {
+        while well < WELL_FOR {
             self.step().await;
             if self.is_broken() {
                 return false;
@@ -204,8 +201,11 @@ impl Life {
                 continue;
             }
             match convergence::missing(&self.world) {
-                Ok(()) => well += 1,
-                Err(_) if self.world.now() < end => well = 0,
+                Ok(()) => {
+                    well += 1;
+                    self.quiet_since.get_or_insert(self.world.now());
+                }
+                Err(_) if self.world.now() < end => (well, self.quiet_since) = (0, None),
                 Err(_) if !self.spoken && self.a_person_speaks() => end += patience,
                 Err(missing) => {
                     let text = format!("{patience:?} after {after}: {missing}");
@@ -272,8 +272,7 @@ impl Life {
         if !self.world.plan.spares_quiet_time || !self.steps.is_multiple_of(LOOK_EVERY) {
             return Duration::ZERO;
         }
-        let (now, round) =
-            (self.world.now(), LeaseTimes::for_ttl(self.world.plan.ttl).renewal_period);
+        let (now, round) = (self.world.now(), self.renewal_period());
         let is_quiet = self.underway.is_empty() && self.world.stragglers.get() == 0;
         if !is_quiet || convergence::missing(&self.world).is_err() {
             self.quiet_since = None;
@@ -283,6 +282,15 @@ impl Life {
             return Duration::ZERO;
         }
         left - Duration::from_millis((left.as_millis() % round.as_millis()) as u64)
+    }
+
+    /// The longest that anybody goes by: somebody may have changed the `ttl`.
+    fn renewal_period(&self) -> Duration {
+        let in_force = self.world.hosts.iter().filter_map(|host| {
+            let life = host.life.borrow();
+            life.published.as_ref().map(|published| published.get().times.renewal_period)
+        });
+        in_force.max().unwrap_or_else(|| LeaseTimes::for_ttl(self.world.plan.ttl).renewal_period)
     }
 
     /// A gray failure of a leader that everybody follows has to be over in time, unless something else
@@ -301,8 +309,7 @@ impl Life {
 
     /// One step of time, for everything but the agents: these have tasks of their own.
     async fn step(&mut self) {
-        let founds = self.world.founds_quickly.get();
-        sleep(if founds { STEP_OF_A_FOUNDING } else { STEP }).await;
+        sleep(STEP).await;
         self.steps += 1;
         let world = &self.world;
         world.etcd.borrow_mut().expire(world.now());

@@ -17,15 +17,15 @@ enum Ground {
 
 const fn ground(mutant: Mutant) -> Ground {
     let seeds = match mutant {
-        Mutant::DeadlineFromReply => 3_000,
-        Mutant::DeadlineFromLastTry => 8_000,
+        Mutant::DeadlineFromReply => return Ground::History(histories::SLOW_ANSWERS),
+        Mutant::DeadlineFromLastTry => return Ground::History(histories::NO_ANSWERS),
         Mutant::KeepaliveAsProof => 500,
         Mutant::UnknownAsVacant => 500,
         Mutant::ReleaseBeforeStop => 500,
         Mutant::UnguardedWrite => 1_000,
         Mutant::LsnWithoutEpoch => return Ground::History(histories::DEAD_BRANCH),
         Mutant::VoteWhileReceiving => 1_000,
-        Mutant::OwnerByName => 8_000,
+        Mutant::OwnerByName => return Ground::History(histories::NAMESAKE),
         Mutant::DeadlineAnHourLate => 100,
         Mutant::BurntTimelineAgain => 3_000,
         Mutant::StartAfterBrokenRewind => 1_000,
@@ -50,6 +50,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::AcceptanceForgotten => return Ground::History(histories::CARRIES_STILL),
         Mutant::OfferForgotten => return Ground::History(histories::LATE_OFFER),
         Mutant::PromotionForgotten => return Ground::History(histories::UNRECORDED),
+        Mutant::FoundNamesTrusted => return Ground::History(histories::HALF_TOLD),
         Mutant::BurntBranchLeft => return Ground::History(histories::BURNT_BRANCH),
         Mutant::AnswersOverruled => return Ground::History(histories::ANSWERS),
         Mutant::LossAcceptedForGood => return Ground::History(histories::OLD_ACCEPTANCE),

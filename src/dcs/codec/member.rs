@@ -275,6 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn of_two_fields_of_one_name_the_last_counts_and_null_is_none() {
+        let (member, wrong) = read(r#"{"version":"1","version":"2","api_url":"u","api_url":null}"#);
+        assert_eq!((member.version.as_deref(), member.api_url), (Some("2"), None));
+        assert!(wrong.is_empty() && member.other.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_record_that_breaks_off() {
+        let (member, wrong) = read(r#"{"state":"running","mine":1,"#);
+        assert_eq!((member.state, member.other.len()), (MemberState::Unknown, 0));
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+    }
+
+    #[test]
     fn the_oldest_spelling_is_read() {
         let (member, wrong) = read(
             "postgres://10.1.0.7:5432/postgres?application_name=http%3A%2F%2F10.1.0.7:8008/patroni",

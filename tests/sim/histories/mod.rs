@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 28] = [
+const ALL: [History; 34] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -75,7 +75,16 @@ const ALL: [History; 28] = [
     // Two leaders in a row died before they could record their promotion, and the one that was left was on the
     // first one's timeline.
     History { name: BURNT_BRANCH, plan: seeds::burnt_branch },
+    // Its successor took names that not every walsender had read for those in force.
+    History { name: HALF_TOLD, plan: seeds::half_told },
+    // Releases that failed held up the next leader's change of names for a minute.
+    History { name: "what_failed_before_holds_up_no_leader", plan: seeds::failed_releases },
+    // The candidate asked again only a renewal period after a member had not heard of the release.
+    History { name: "who_has_not_heard_of_a_release_is_asked_again", plan: seeds::unheard_release },
     // Never broken; planted faults show in them (see `mutants`).
+    History { name: SLOW_ANSWERS, plan: seeds::slow_answers },
+    History { name: NO_ANSWERS, plan: seeds::no_answers },
+    History { name: NAMESAKE, plan: seeds::namesake },
     History { name: DEAD_BRANCH, plan: dead_branch },
     History { name: LONE_VOTER, plan: lone_voter },
     History { name: CARRIES_STILL, plan: forgotten_acceptance },
@@ -98,6 +107,14 @@ pub const UNRECORDED: &str = "a_promotion_that_was_not_recorded_stays_in_the_his
 /// The only voter that is left has not received what the other one has confirmed.
 pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
+/// An agent dies while the walsenders are being told of more standbys to wait for.
+pub const HALF_TOLD: &str = "names_that_were_found_are_told_to_everybody_again";
+/// Answers to renewals come late, and the loop is stuck.
+pub const SLOW_ANSWERS: &str = "a_lease_counts_from_when_it_was_asked_for";
+/// An agent comes back under a lease of its last start, and cannot write.
+pub const NAMESAKE: &str = "a_lease_belongs_to_one_start_of_an_agent";
+/// Renewals are not answered any more.
+pub const NO_ANSWERS: &str = "a_lease_counts_from_the_last_answer";
 /// A timeline that a later intent burnt is all that is left.
 pub const BURNT_BRANCH: &str = "a_burnt_branch_is_taken_up_where_it_is_all_that_is_left";
 

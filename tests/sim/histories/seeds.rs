@@ -194,3 +194,93 @@ pub fn burnt_branch() -> Plan {
         ..plan(faults)
     }
 }
+
+/// As in seeds 208727 and 888504: the agent dies just when a second standby comes to be waited for.
+pub fn half_told() -> Plan {
+    let comes_back = |at, after| {
+        let node = fault(What::KillNode, Target::Other, at, 100);
+        [node, fault(What::KillAgent, Target::Leader, at + 100 + after, 25)]
+    };
+    let faults =
+        [comes_back(20, 20), comes_back(320, 25), comes_back(620, 30), comes_back(920, 35)];
+    Plan {
+        ttl: Duration::from_secs(1),
+        sync: sync(json!(true), false, 2),
+        failsafe: true,
+        faulty_for: Duration::from_secs(13),
+        ..plan(faults.concat())
+    }
+}
+
+/// Seed 169279.
+pub fn failed_releases() -> Plan {
+    let faults = vec![
+        fault(What::ChangeTtl, Target::Any, 32, 20),
+        fault(What::DelayWatches, Target::Any, 85, 158),
+        fault(What::Compact, Target::Same, 111, 11),
+        fault(What::Compact, Target::Same, 161, 18),
+        fault(What::CrashPostmaster, Target::Leader, 182, 14),
+        fault(What::ChangeSync, Target::Any, 608, 20),
+    ];
+    Plan {
+        ttl: Duration::from_secs(1),
+        shortest_lease: Duration::from_secs(1),
+        primary_start_timeout_seconds: 0,
+        stall_timeout_seconds: 2,
+        use_pg_rewind: false,
+        failsafe: true,
+        sync: sync(json!("quorum"), true, 1),
+        ..plan(faults)
+    }
+}
+
+/// Seed 247010; 733517 is much the same.
+pub fn unheard_release() -> Plan {
+    let faults = vec![fault(What::StallDisk, Target::Leader, 340, HOUR)];
+    Plan {
+        ttl: Duration::from_secs(5),
+        lag_bytes_max: 1 << 20,
+        faulty_for: Duration::from_secs(12),
+        ..plan(faults)
+    }
+}
+
+/// As in seed 639.
+pub fn slow_answers() -> Plan {
+    let faults = vec![
+        fault(What::StickLoop, Target::Leader, 200, 965),
+        fault(What::SlowStore, Target::Leader, 305, 470),
+    ];
+    Plan { ttl: Duration::from_secs(5), faulty_for: Duration::from_secs(20), ..plan(faults) }
+}
+
+/// As in seed 3840.
+pub fn no_answers() -> Plan {
+    let faults = vec![
+        fault(What::KillNode, Target::Other, 192, 310),
+        fault(What::StoreOutage, Target::Any, 452, 194),
+    ];
+    Plan {
+        nodes: 2,
+        ttl: Duration::from_secs(1),
+        primary_start_timeout_seconds: 0,
+        failsafe: true,
+        tags: vec![None, None],
+        ..plan(faults)
+    }
+}
+
+/// As in seed 13086.
+pub fn namesake() -> Plan {
+    let faults = vec![
+        fault(What::KillAgent, Target::Leader, 220, 225),
+        fault(What::StoreFull, Target::Leader, 390, 670),
+    ];
+    Plan {
+        ttl: Duration::from_secs(5),
+        failsafe: true,
+        sync: sync(json!(true), false, 1),
+        faulty_for: Duration::from_secs(15),
+        ..plan(faults)
+    }
+}
