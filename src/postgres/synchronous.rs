@@ -81,7 +81,7 @@ SELECT count(*) FROM pg_stat_replication
   WHERE (sync_priority > 0) <> (application_name = ANY ($1::text[])) AND NOT pg_is_in_recovery()";
 
 /// A walsender releases by the number it read itself, which nothing shows: those that may have an
-/// older, smaller one have to come again.
+/// older, smaller one have to come again. How many were there: one that was told to end releases until it has.
 const RECYCLE: &str = "\
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication
   WHERE application_name = ANY ($1::text[]) AND backend_start <= pg_conf_load_time()";
@@ -119,16 +119,16 @@ impl LocalServer {
             self.set_commits_wait(true);
         }
         let members: Vec<String> = names.members().map(ToString::to_string).collect();
-        if raises_count {
-            let done = session.client.execute(RECYCLE, &[&members]).await;
-            done.map_err(|source| ServerError::Query { what, source })?;
-        }
-        loop {
-            let row = session.client.query_one(BEHIND, &[&members]).await;
-            if row.map_err(|source| ServerError::Query { what, source })?.get::<_, i64>(0) == 0 {
-                break;
+        let questions = if raises_count { &[RECYCLE, BEHIND][..] } else { &[BEHIND] };
+        for question in questions {
+            loop {
+                let row = session.client.query_one(*question, &[&members]).await;
+                let left = row.map_err(|source| ServerError::Query { what, source })?;
+                if left.get::<_, i64>(0) == 0 {
+                    break;
+                }
+                tokio::time::sleep(POLL).await;
             }
-            tokio::time::sleep(POLL).await;
         }
         self.flushed().await
     }

@@ -3,14 +3,15 @@
 
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::faults::{BOUND, under_load};
 use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::node::Node;
-use crate::support::sql;
 use crate::support::wait::wait_until;
+use crate::support::{processes, sql};
 
 fn plan(dcs: Value) -> Plan {
     Plan { dcs, ..Plan::default() }
@@ -199,6 +200,36 @@ fn the_mode_changes_under_load() {
     let report = ledger.close(cluster.nodes[leader].postgresql());
     report.assert_nothing_lost();
     report.assert_one_writer();
+}
+
+/// A walsender that does not read its settings releases by the lower number it knows, whoever leads the change
+/// of it: the record must not promise more.
+#[test]
+fn a_second_standby_counts_once_every_process_waits_for_it() {
+    let mut cluster = Cluster::start(plan(json!({ "synchronous_mode": true })));
+    let leader = cluster.wait_until_whole(START_BOUND);
+    wait_for_probe(&cluster, "/sync", 1);
+    let server = cluster.nodes[leader].postgresql();
+    let stuck = "SELECT pid FROM pg_stat_replication WHERE sync_state = 'sync'";
+    let stuck = sql::value(server, stuck).expect("an answer").parse().expect("a pid");
+    let stuck = cluster.nodes[leader].server_process(stuck).expect("a process of this server");
+    processes::signal(stuck, Signal::SIGSTOP);
+    let two = json!({ "synchronous_node_count": 2 }).to_string();
+    assert_eq!(cluster.nodes[leader].send("PATCH", "/config", &two).status, 200);
+    let says = |cluster: &Cluster, what: &str, times: usize| {
+        wait_until(what, BOUND, || cluster.nodes[leader].log().matches(what).count() == times);
+    };
+    // The agent that raises it, and one that finds it raised.
+    for agent in 1..=2 {
+        says(&cluster, "failed step=\"set the synchronous standbys\"", agent);
+        let record: Value = get(&cluster, "sync").expect("a record").parse().expect("JSON");
+        assert_eq!(record["sync_standby"], Value::Null, "agent {agent}");
+        cluster.nodes[leader].kill_agent();
+        cluster.nodes[leader].start();
+        says(&cluster, "decided decision=take up the lease", agent);
+    }
+    processes::signal(stuck, Signal::SIGCONT);
+    wait_for_probe(&cluster, "/sync", 2);
 }
 
 #[test]

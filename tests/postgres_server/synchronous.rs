@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pgbaton::cluster::SyncNames;
 use pgbaton::config::CLOSED_NAMES;
-use pgbaton::postgres::{Server, State};
+use pgbaton::postgres::{Server, ServerError, State};
 use pgbaton::values::Lsn;
 
 use super::pair;
@@ -50,6 +52,34 @@ async fn commits_wait_for_whom_they_are_told_to() {
     let waited = tokio::time::timeout(Duration::from_millis(500), insert).await;
     assert!(waited.is_err(), "nobody is there to acknowledge it");
     a.server.set_sync_names(None, false, BOUND).await.unwrap();
+    a.stop().await;
+    b.stop().await;
+}
+
+/// A walsender releases by the number that it read itself, until it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_higher_number_is_in_force_once_no_process_releases_by_the_lower_one() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let (a, b) = pair(&site).await;
+    let mut managed = settings(&a.node);
+    managed.parameters.insert("synchronous_standby_names".into(), CLOSED_NAMES.into());
+    a.server.configure(&managed).await.unwrap();
+    let one = SyncNames::any_of(1, BTreeSet::from(["b".into()]));
+    a.server.set_sync_names(Some(&one), false, BOUND).await.unwrap();
+    let streams = "SELECT pid FROM pg_stat_replication";
+    let client = a.client().await;
+    let walsender: i32 = client.query_one(streams, &[]).await.unwrap().get(0);
+    let walsender = Pid::from_raw(walsender);
+    kill(walsender, Signal::SIGSTOP).unwrap();
+
+    let two = SyncNames::any_of(2, BTreeSet::from(["b".into(), "c".into()]));
+    let soon = Duration::from_secs(2);
+    let told = a.server.set_sync_names(Some(&two), true, soon).await;
+    kill(walsender, Signal::SIGCONT).unwrap();
+    assert!(matches!(told, Err(ServerError::TimedOut { .. })), "{told:?}");
+    a.server.set_sync_names(Some(&two), true, BOUND).await.unwrap();
+    assert!(kill(walsender, None).is_err(), "nothing of it is left");
     a.stop().await;
     b.stop().await;
 }

@@ -28,6 +28,7 @@ pub fn the_unit_works_under_systemd() {
     restarts(&machine);
     stops_and_leaves_nothing(&machine);
     a_root_owned_key_takes_the_next_fence(&machine);
+    a_root_owned_key_is_read_below_a_subreaper(&machine);
     a_fence_that_refuses_the_key_is_no_start(&machine);
 }
 
@@ -137,16 +138,33 @@ fn a_root_owned_key_takes_the_next_fence(machine: &Machine) {
     wait_until_it_leads(machine);
     let remarks = assert_fence(machine, "cgroup");
     assert!(remarks.contains(&format!("{KEY} would belong to nobody")), "{remarks}");
-    let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-    let way = format!("{TCP} sslmode=require");
-    assert_eq!(machine.sql(&way, encrypted).as_deref(), Ok("t"));
+    assert_encrypted(machine);
     a_killed_agent_takes_its_server_up_again(machine);
     stops_and_leaves_nothing(machine);
 }
 
+/// The weakest fence has no users of its own either.
+fn a_root_owned_key_is_read_below_a_subreaper(machine: &Machine) {
+    machine.shell("printf 'pgbaton:\\n  fence: subreaper\\n' >> /etc/pgbaton/node.yml");
+    machine.shell("systemctl start pgbaton");
+    wait_until_it_leads(machine);
+    assert_fence(machine, "subreaper");
+    assert_encrypted(machine);
+    a_killed_agent_takes_its_server_up_again(machine);
+    a_stopped_agent_is_fenced(machine);
+    stops_and_leaves_nothing(machine);
+}
+
+#[track_caller]
+fn assert_encrypted(machine: &Machine) {
+    let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let way = format!("{TCP} sslmode=require");
+    assert_eq!(machine.sql(&way, encrypted).as_deref(), Ok("t"));
+}
+
 /// What was asked for by name and does not work is told, and never becomes active.
 fn a_fence_that_refuses_the_key_is_no_start(machine: &Machine) {
-    machine.shell("printf 'pgbaton:\\n  fence: namespace\\n' >> /etc/pgbaton/node.yml");
+    set(machine, "s/^  fence: subreaper/  fence: namespace/");
     machine.try_shell("systemctl start pgbaton").expect_err("it cannot start");
     assert_ne!(machine.shown("ActiveState"), "active");
     let journal = machine.journal();
