@@ -46,6 +46,8 @@ pub enum Mutant {
     TakerDoesNotCount,
     /// A new agent goes on under the lease of the one before without reading whose the baton is.
     ResumeWithoutReading,
+    /// A new agent goes on in the term of the one before, whose writes may still be on their way.
+    ResumeKeepsTerm,
     /// The guardian is told of a later deadline than the lease has.
     GuardianArmedLate,
     /// One sign is enough to call a server stalled.
@@ -82,7 +84,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 37] = [
+    pub const ALL: [Mutant; 38] = [
         Mutant::DeadlineFromReply,
         Mutant::DeadlineFromLastTry,
         Mutant::KeepaliveAsProof,
@@ -104,6 +106,7 @@ impl Mutant {
         Mutant::AcceptanceForgotten,
         Mutant::TakerDoesNotCount,
         Mutant::ResumeWithoutReading,
+        Mutant::ResumeKeepsTerm,
         Mutant::GuardianArmedLate,
         Mutant::OneSignIsEnough,
         Mutant::SyncWaitAsStall,

@@ -151,7 +151,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             promotion::take(context, *baton, *term, *basis).await
         }
         Effect::AcceptOffer => promotion::accept(context).await,
-        Effect::ResumeLease => Ok(context.lease.resume().await.map(drop)?),
+        Effect::ResumeLease => promotion::resume(context).await,
         Effect::RaiseTerm(term) => Ok(context.lease.raise(*term).await?),
         Effect::RecordIntent { known } => promotion::record_intent(context, known).await,
         Effect::Promote => promotion::promote(context).await,

@@ -21,6 +21,8 @@ use crate::values::{Clock, Incarnation, LeaseDeadline, MemberName, Revision, Ter
 const TO_PROMOTE: Duration = Duration::from_millis(120);
 /// How long a guardian that has died may take to be replaced.
 const GUARDIAN_BACK_WITHIN: Duration = Duration::from_secs(1);
+/// How long a guardian may take to set its timers: it is woken for that, and takes less than a millisecond.
+const TO_TAKE_IN: Duration = Duration::from_millis(100);
 /// How long a look may take where an effect needs one.
 const A_LOOK: Duration = Duration::from_secs(2);
 
@@ -42,6 +44,27 @@ async fn guarded<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
         return Err(EffectError::Refused(why.to_owned()));
     }
     watched(context).await
+}
+
+/// Marks the server as open until the lease's deadline, once the guardian goes by that: from then on it is
+/// closed in time whatever becomes of this process. Nothing is opened under one that is stopped or starved.
+async fn expose<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    let deadline = lease_left(context)?;
+    let was_exposed = context.exposure.is_exposed();
+    context.exposure.expose(deadline);
+    let until = context.clock.now() + TO_TAKE_IN;
+    while !context.exposure.fence().follows() {
+        if context.clock.now() >= until {
+            if !was_exposed {
+                context.exposure.cover();
+            }
+            let why = "the guardian does not take the lease's deadline in (it is stopped, or starved), so the \
+                       server is not opened to writes";
+            return Err(EffectError::Refused(why.to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 /// Where a watchdog device is required, nothing is opened to writes without it.
@@ -148,9 +171,8 @@ async fn write_lineage<P: Ports>(
 /// Promotes the standby under the lease that is held.
 pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     guarded(context).await?;
-    let deadline = lease_left(context)?;
     context.kept.standing_vote.replace(None);
-    context.exposure.expose(deadline);
+    expose(context).await?;
     let promoted = context.server.promote(context.settings().dynamic.retry_timeout).await?;
     context.note(Note::Promoted(promoted.timeline));
     let mut event = Event::new(context.clock.wall_micros(), EventKind::Promotion, "promoted")
@@ -159,6 +181,15 @@ pub async fn promote<P: Ports>(context: &Context<P>) -> Result<(), EffectError> 
         event = event.fact("term", guard.term.0);
     }
     context.events.note(event);
+    Ok(())
+}
+
+/// Takes up the lease of this node's earlier agent. What that one had sent may have arrived up to then: nothing is
+/// decided by what was seen before.
+pub async fn resume<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
+    context.lease.resume().await?;
+    let since = context.lease_sight.borrow().held.map(|held| held.since);
+    context.note(Note::Wrote(since.ok_or(LeaseError::NotHeld)?));
     Ok(())
 }
 
@@ -206,7 +237,7 @@ pub async fn start<P: Ports>(
     context.kept.standing_vote.replace(None);
     if *start_as == StartAs::Primary {
         guarded(context).await?;
-        context.exposure.expose(lease_left(context)?);
+        expose(context).await?;
     }
     Ok(context.server.start(start_as, within).await?)
 }
@@ -323,7 +354,8 @@ pub async fn await_received<P: Ports>(
     let peer = Peer { name: candidate.clone(), api_url };
     let has_all = async |left: Duration| {
         let answer = context.peers.status(&peer, left.min(context.settings().times.one_try)).await;
-        answer.is_ok_and(|answer| answer.in_recovery && answer.lsn >= end)
+        answer
+            .is_ok_and(|answer| answer.name == peer.name && answer.in_recovery && answer.lsn >= end)
     };
     if until::became(context, within, has_all).await {
         return Ok(());

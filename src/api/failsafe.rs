@@ -11,7 +11,7 @@ use super::reply::{self, Refused, Reply};
 use super::{ApiState, body};
 use crate::cluster::{FailsafeAsk, NotAccepted};
 use crate::publish::Status;
-use crate::values::{Incarnation, Lsn, Term};
+use crate::values::{Incarnation, Lsn, MemberName, Term};
 use crate::wake::Call;
 
 /// The path.
@@ -22,9 +22,11 @@ const LEADS: &str = "Running as a leader";
 const SWITCHED_OFF: &str = "failsafe_mode is not enabled in this cluster's configuration";
 const LSN: HeaderName = HeaderName::from_static("lsn");
 
-/// The question's body.
-pub fn question(ask: &FailsafeAsk) -> Value {
+/// The question's body. It says whom it is for, which only our agents read: whoever else answers at that address
+/// would be counted for somebody who was never asked.
+pub fn question(ask: &FailsafeAsk, to: &MemberName) -> Value {
     let mut body = json!({
+        "to": to,
         "name": ask.name,
         "conn_url": ask.conn_url,
         "api_url": ask.api_url,
@@ -96,6 +98,11 @@ pub fn read_answer(code: u16, text: &str) -> Result<(), NotAccepted> {
 pub async fn answer(api: &ApiState, request: Request) -> Result<Reply, Refused> {
     let fields = body::object(request).await?;
     let ask = read_question(&fields)?;
+    let me = api.0.published.get().name.clone();
+    if let Some(to) = body::text(&fields, "to")?.filter(|to| to != me.as_str()) {
+        let why = format!("this is for {to}, and here is {me}: its api_url is another's");
+        return Err(Refused::new(StatusCode::CONFLICT, why));
+    }
     let gone = |why: &str| Refused::new(StatusCode::SERVICE_UNAVAILABLE, why);
     let (answer, answered) = oneshot::channel();
     let call = Call::Failsafe { ask, answer };
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_question_survives_its_text() {
-        assert_eq!(read(&question(&ask())).unwrap(), ask());
+        assert_eq!(read(&question(&ask(), &"b".into())).unwrap(), ask());
     }
 
     #[test]
@@ -164,7 +171,7 @@ mod tests {
             ("api_url", "api_url: expected a text"),
             ("term", "term and incarnation: expected both or neither"),
         ] {
-            let mut body = question(&ask());
+            let mut body = question(&ask(), &"b".into());
             body.as_object_mut().unwrap().remove(field);
             assert_eq!(read(&body).unwrap_err().why, why);
         }

@@ -87,7 +87,7 @@ impl Peers for HttpPeers {
     ) -> Result<Result<(), NotAccepted>, PeerError> {
         let url = endpoint(&peer.api_url, failsafe::PATH)
             .ok_or_else(|| nonsense(peer, format!("{:?} is no api_url", peer.api_url)))?;
-        let question = failsafe::question(ask);
+        let question = failsafe::question(ask, &peer.name);
         let answer = self.call(peer, (Method::POST, &url), Some(&question), within).await?;
         Ok(failsafe::read_answer(answer.code, &answer.text))
     }

@@ -170,8 +170,11 @@ pub struct StandbyFacts {
     pub replayed: Lsn,
     /// Commit time of the last replayed transaction, Unix time in microseconds.
     pub replayed_at_micros: Option<i64>,
-    /// Whether somebody has paused replay.
+    /// Whether replay is paused: by somebody, or by the server itself for `too_small`.
     pub replay_paused: bool,
+    /// Why the server has paused replay, and goes on only once it is started anew: settings that are lower than those
+    /// of the primary that wrote the log. From PostgreSQL 14 on; before, it ends.
+    pub too_small: Option<String>,
     /// Its WAL receiver, while there is one.
     pub receiver: Option<Receiver>,
     /// How its timeline came to be, from its own history file; empty on the first timeline.

@@ -35,6 +35,10 @@ impl Fence for Guardian {
         Guardian::is_alive(self)
     }
 
+    fn follows(&self) -> bool {
+        Guardian::follows(self)
+    }
+
     fn strength(&self) -> Strength {
         Guardian::strength(self)
     }

@@ -54,6 +54,14 @@ pub fn renewed(last: Revision, next: &Baton, restored: Option<LeaseId>) -> Txn {
     txn
 }
 
+/// A renewal by the holder's next agent, under a later term: what the one before still has under way then fails at
+/// the guard.
+pub fn resumed(last: Revision, next: &Baton) -> Txn {
+    let mut txn = renewed(last, next, None);
+    txn.ops.push(put(keys::GUARD, codec::guard(&next.guard())));
+    txn
+}
+
 /// A change of holder: by a race (over the revision that was seen unchanged, [`Revision::ABSENT`] for
 /// the first), or by name (over the giver's own). The guard and `leader` change with it, whatever
 /// lease `leader` hangs on.
@@ -190,6 +198,13 @@ mod tests {
         ] {
             assert!(!txn.compares.is_empty(), "{txn:?}");
         }
+    }
+
+    #[test]
+    fn a_lease_that_is_taken_up_brings_another_guard() {
+        let txn = resumed(Revision(5), &baton());
+        assert!(txn.ops.contains(&put(keys::GUARD, codec::guard(&baton().guard()))));
+        assert_eq!(txn.compares, [at(keys::BATON, Revision(5))]);
     }
 
     #[test]

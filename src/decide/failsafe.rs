@@ -205,7 +205,9 @@ pub fn lead_on(view: &View, _: &PrimaryFacts) -> Decision {
     Decision::wait(Reason::plain("lead: the members carry the lease, the store is away"))
 }
 
-/// The list as it should be, where it is not: everybody who has said where their agent is.
+/// The list as it should be, where it is not: everybody who has said where their agent is, and who streams from
+/// here all the same: cut off from the store alone, such a member could carry this primary, or go on after it, and
+/// from a list with the leader's name only nobody ever could.
 pub fn list_is_due(view: &View) -> Option<Effect> {
     let cluster = view.cluster();
     let read_at = cluster.failsafe.as_ref().map_or(Revision::ABSENT, |list| list.revision);
@@ -215,7 +217,14 @@ pub fn list_is_due(view: &View) -> Option<Effect> {
     }
     let members = cluster.members.values();
     let listed = members.filter_map(|one| Some((one.name.clone(), one.api_url.clone()?)));
-    let wanted: Listed = listed.collect();
+    let mut wanted: Listed = listed.collect();
+    if let (Some(list), State::Primary(facts)) = (&cluster.failsafe, &*view.server) {
+        let streams =
+            |name: &MemberName| facts.downstreams.iter().any(|row| row.name == name.as_str());
+        let is_silent = |name: &MemberName| !cluster.members.contains_key(name);
+        let kept = list.value.iter().filter(|(name, _)| is_silent(name) && streams(name));
+        wanted.extend(kept.map(|(name, url)| (name.clone(), url.clone())));
+    }
     let as_it_is = cluster.failsafe.as_ref().is_some_and(|list| list.value == wanted);
     // Until the leader has said where it is itself, there is nothing to list.
     if as_it_is || !wanted.contains_key(&view.me.name) {

@@ -5,7 +5,7 @@ use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode, Upstream};
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
 use super::view::{JobKind, View};
-use super::{ladder, promotion, slots, upstream, voting};
+use super::{ladder, promotion, rejoin, slots, upstream, voting};
 
 /// A primary beside another holder.
 pub fn step_down(view: &View) -> Decision {
@@ -100,6 +100,6 @@ pub fn diverged(standing: Standing) -> Option<String> {
 
 /// The server is on its way up or down, or does not answer.
 pub fn wait_for_the_server(view: &View) -> Decision {
-    let _ = view;
-    Decision::wait(Reason::plain("wait: the server does not answer yet"))
+    let waiting = Decision::wait(Reason::plain("wait: the server does not answer yet"));
+    rejoin::recover_what_lets_nobody_in(view).unwrap_or(waiting)
 }

@@ -21,7 +21,7 @@ pub fn first_closed(view: &View) -> Option<Decision> {
         .or_else(|| busy(view))
         .or_else(|| unfinished(view))
         .or_else(|| unusable(view))
-        .or_else(|| restart_if_asked(view))
+        .or_else(|| restart_if_due(view))
         .or_else(|| lapsed(view))
 }
 
@@ -162,18 +162,25 @@ fn unusable(view: &View) -> Option<Decision> {
     Some(Decision::wait(Reason::with("stay down: the data directory cannot be used", why.clone())))
 }
 
-/// Stops a running server that somebody wants restarted: what is down is started by the rows.
-fn restart_if_asked(view: &View) -> Option<Decision> {
-    view.memory.restart_of?;
-    match &*view.server {
-        State::Primary(_) | State::Standby(_) => {}
-        State::Empty
+/// Stops a running server that somebody wants restarted, or that goes on only with other settings: what is down is
+/// started by the rows.
+fn restart_if_due(view: &View) -> Option<Decision> {
+    let reason = match &*view.server {
+        State::Primary(_) | State::Standby(_) if view.memory.restart_of.is_some() => {
+            Reason::plain("restart: somebody asked for it")
+        }
+        State::Standby(facts) => {
+            let why = facts.too_small.clone()?;
+            Reason::with("restart: replay is paused for a setting that is too low", why)
+        }
+        State::Primary(_)
+        | State::Empty
         | State::Unusable(_)
         | State::Down(_)
         | State::Starting
         | State::Stopping
         | State::Silent => return None,
-    }
+    };
     if let Some(until) = view.resting_until(JobKind::Stop) {
         let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());
         let reason = Reason::with("pause before trying to stop the server again", why);
@@ -183,7 +190,7 @@ fn restart_if_asked(view: &View) -> Option<Decision> {
         mode: crate::cluster::StopMode::Restart,
         within: view.settings.start_within,
     };
-    Some(Decision::act(Reason::plain("restart: somebody asked for it"), JobKind::Stop, vec![stop]))
+    Some(Decision::act(reason, JobKind::Stop, vec![stop]))
 }
 
 /// The name in the baton, for people.

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Control, Loss, LossStep, StandbyFacts, StartAs, State, StopMode, Upstream};
+use crate::cluster::{
+    Control, ControlState, Loss, LossStep, StandbyFacts, StartAs, State, StopMode, Upstream,
+};
 use crate::config::DivergedData;
 use crate::mutants::{Mutant, planted};
 use crate::values::{Monotonic, WalPosition};
@@ -40,6 +42,8 @@ pub struct Ladder {
     pub log_gone: Option<WalPosition>,
     /// When the leader was last asked for it.
     pub asked_at: Option<Monotonic>,
+    /// Whether the server had crashed as a primary when it was found down, and has let nobody in since.
+    pub crashed_as_primary: bool,
 }
 
 impl Ladder {
@@ -50,17 +54,22 @@ impl Ladder {
             State::Standby(facts) if facts.is_streaming() => *self = Self::default(),
             State::Standby(facts) => {
                 self.damaged = (0, String::new());
+                self.crashed_as_primary = false;
                 let at = facts.position();
                 if self.stuck.is_none_or(|(known, _)| known != at) {
                     self.stuck = Some((at, now));
                     self.log_gone = None;
                 }
             }
-            State::Unusable(_)
-            | State::Down(_)
-            | State::Starting
-            | State::Stopping
-            | State::Silent => {}
+            State::Down(control) => match control.state {
+                ControlState::InProduction => self.crashed_as_primary = true,
+                ControlState::ShutDown | ControlState::ShutDownInRecovery => {
+                    self.crashed_as_primary = false;
+                }
+                // What a crashed primary shows, too, once it was to start as a standby.
+                ControlState::InRecovery => {}
+            },
+            State::Unusable(_) | State::Starting | State::Stopping | State::Silent => {}
         }
     }
 

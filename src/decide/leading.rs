@@ -5,7 +5,7 @@ use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
-use super::{failsafe, handover, promotion, proof, replaced, synchronous, upkeep};
+use super::{failsafe, handover, promotion, proof, rejoin, replaced, synchronous, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
 pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
@@ -58,6 +58,9 @@ pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
 /// The server is on its way up or down: waits for it, within `primary_start_timeout`.
 pub fn wait_for_the_server(view: &View) -> Decision {
     if let Some(decision) = too_long(view) {
+        return decision;
+    }
+    if let Some(decision) = rejoin::recover_what_lets_nobody_in(view) {
         return decision;
     }
     let stuck = view.memory.unserved_since.is_some_and(|since| {

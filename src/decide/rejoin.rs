@@ -1,6 +1,6 @@
 //! A stopped server finds its way back: as it is, recovered, rewound, or not at all.
 
-use crate::cluster::{Control, ControlState, StartAs, Upstream};
+use crate::cluster::{Control, ControlState, StartAs, State, Upstream};
 use crate::values::WalPosition;
 
 use super::decision::{Decision, Effect, Reason};
@@ -135,6 +135,20 @@ pub fn start_without_upstream(view: &View, reason: Reason) -> Decision {
     let within = view.settings.start_within;
     let effects = vec![Effect::Kill, Effect::Start { start_as: StartAs::Standby(None), within }];
     Decision::act(reason, JobKind::Start, effects)
+}
+
+/// A primary that crashed, and was started as a standby that follows nobody, may never let anybody in: where more
+/// subtransactions were open than a record of them lists, PostgreSQL waits for a later record, which only a primary
+/// writes. Once its start has failed for want of time it is recovered alone, after which nothing is open.
+pub fn recover_what_lets_nobody_in(view: &View) -> Option<Decision> {
+    let failure = view.memory.failure.as_ref();
+    let was_waited_for = failure.is_some_and(|failure| failure.kind == JobKind::Start);
+    let is_starting = matches!(&*view.server, State::Starting) && view.job.is_none();
+    if !is_starting || !was_waited_for || !view.memory.ladder.crashed_as_primary {
+        return None;
+    }
+    let reason = Reason::plain("recover the crashed server alone: as a standby it lets nobody in");
+    Some(Decision::act(reason, JobKind::Rewind, vec![Effect::Kill, Effect::RecoverAlone]))
 }
 
 /// The pause after a try that failed.

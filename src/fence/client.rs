@@ -164,6 +164,11 @@ impl Guardian {
         self.link().is_some_and(|link| !sys::is_ready(link.handle.as_fd(), 0))
     }
 
+    /// Whether its timers are set for the deadline that it was told last.
+    pub fn follows(&self) -> bool {
+        self.link().is_some_and(|link| link.page.taken_in() == link.page.armed())
+    }
+
     /// Moves the deadline.
     pub fn arm(&self, until: LeaseDeadline) {
         self.0.thread.arm(until);

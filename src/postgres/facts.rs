@@ -184,6 +184,7 @@ fn standby(row: &Row, system_id: SystemId) -> Result<StandbyFacts, String> {
         replayed: lsn(field(row, "replayed")?)?.unwrap_or_default(),
         replayed_at_micros: field(row, "replayed_at_micros")?,
         replay_paused: field(row, "replay_paused")?,
+        too_small: None,
         receiver,
         ancestors: Vec::new(),
         upstream: field::<Option<&str>>(row, "conninfo")?.and_then(upstream_in),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::callbacks::Event;
-use super::configuration::{self, Source};
+use super::configuration::Source;
 use super::connection::Refusal;
 use super::facts;
 use super::files::{self, blocking};
@@ -50,6 +50,7 @@ impl LocalServer {
         self.tell_sync_names(None);
         self.set_commits_wait(settings.parameters.get(SETTING).is_some_and(|own| !own.is_empty()));
         self.prepare_files(&settings, &source, is_standby).await?;
+        self.reads_the_files_anew();
         self.set_source(source);
         let fenced = || ServerError::Ended("it was fenced while it was being started".into());
         if self.target.kills() != kills {
@@ -263,42 +264,14 @@ impl LocalServer {
         self.set_settings(settings.clone());
         let Some(running) = self.find_running().await? else { return Ok(false) };
         self.keep_sync_names_of_a_primary(settings).await?;
-        if !self.write_configuration(None).await? {
-            return Ok(false);
+        let (changed, is_due) = self.write_configuration(None).await?;
+        if is_due {
+            self.reload(&running)?;
         }
-        self.reload(&running)?;
-        self.run_callback(Event::Reload, self.role_by_files().await);
-        Ok(true)
-    }
-
-    /// Writes the files for the source, or for the one that counts now; returns whether they changed.
-    pub(super) async fn write_configuration(
-        &self,
-        source: Option<Source>,
-    ) -> Result<bool, ServerError> {
-        let (place, settings) = (self.place.clone(), self.settings_to_write());
-        let source = source.or_else(|| self.source());
-        let (source, changed) = blocking(move || {
-            let source = match source {
-                Some(source) => source,
-                // A server that was found running goes on as it was told.
-                None => {
-                    let conf = files::read(&place.conf())?.unwrap_or_default();
-                    configuration::source_in(&conf)
-                }
-            };
-            let changed = place.configure(&settings, &source)?;
-            Ok((source, changed))
-        })
-        .await?;
-        self.set_source(source);
+        if changed {
+            self.run_callback(Event::Reload, self.role_by_files().await);
+        }
         Ok(changed)
-    }
-
-    pub(super) fn reload(&self, running: &Postmaster) -> Result<(), ServerError> {
-        running.signal(Signal::HUP).map_err(|error| {
-            ServerError::NotPossible(format!("the server cannot be told to reload: {error}"))
-        })
     }
 
     /// What the server is by the files that it starts from.

@@ -17,7 +17,7 @@ use super::spawner;
 use super::watch::{ControlKey, Line};
 use crate::cluster::Ancestor;
 use crate::config::{EffectivePostgresql, Program};
-use crate::values::Timeline;
+use crate::values::{Lsn, Timeline};
 
 impl From<State> for Look {
     fn from(state: State) -> Self {
@@ -122,6 +122,11 @@ impl LocalServer {
             Facts::Standby(mut standby) => {
                 standby.timeline = self.timeline_of_standby(&standby).await;
                 standby.ancestors = self.ancestors(standby.timeline).await;
+                if standby.replay_paused {
+                    standby.too_small = self.what_is_too_small(standby.replayed).await;
+                } else {
+                    self.watch.keep_too_small(None);
+                }
                 State::Standby(standby)
             }
         };
@@ -136,6 +141,25 @@ impl LocalServer {
         }
         let (started_at_micros, version) = (Some(answer.started_at_micros), Some(answer.version));
         Look { state, started_at_micros, version, pending_restart }
+    }
+
+    /// Which setting of a standby whose replay is paused is lower than its log asks for: what the log asks for is in
+    /// the control file by then.
+    async fn what_is_too_small(&self, replayed: Lsn) -> Option<String> {
+        if let Some(known) = self.watch.too_small_at(replayed) {
+            return known;
+        }
+        let line = self.watch.line()?;
+        let mut found = None;
+        for (name, least) in self.read_control_data().await.ok()?.least_on_a_standby() {
+            let shown = line.session.client.query_one("SELECT current_setting($1)", &[&name]).await;
+            let shown: i64 = shown.ok()?.get::<_, String>(0).parse().ok()?;
+            if shown < least && found.is_none() {
+                found = Some(format!("{name} is {shown}, and its log asks for {least}"));
+            }
+        }
+        self.watch.keep_too_small(Some((replayed, found.clone())));
+        found
     }
 
     /// While it streams, its receiver tells the timeline. Else what was replayed may be further than

@@ -21,6 +21,7 @@ mod probes;
 mod probing;
 mod process;
 mod programs;
+mod reloads;
 mod repair;
 mod replication_startup;
 mod server;

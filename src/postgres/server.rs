@@ -19,9 +19,10 @@ use super::port::{
 };
 use super::process::Postmaster;
 use super::programs::Programs;
+use super::reloads::Reloads;
 use super::server_log::Complaints;
 use super::spawner::Spawner;
-use super::synchronous::SETTING;
+use super::synchronous::Outdated;
 use super::ward::Ward;
 use super::watch::Watch;
 use crate::cluster::{Role, SyncNames};
@@ -45,6 +46,8 @@ pub struct LocalServer {
     pub(super) appeared: Notify,
     ward: OnceLock<Arc<Ward>>,
     pub(super) complaints: Arc<Complaints>,
+    pub(super) reloads: Reloads,
+    pub(super) outdated: Outdated,
     shared: Mutex<Shared>,
 }
 
@@ -100,6 +103,8 @@ impl LocalServer {
             appeared: Notify::new(),
             ward: OnceLock::new(),
             complaints: Arc::default(),
+            reloads: Reloads::default(),
+            outdated: Outdated::default(),
             shared: Mutex::new(shared),
         })
     }
@@ -153,15 +158,6 @@ impl LocalServer {
     /// Notes whom commits are to wait for, from the next write of the files on.
     pub(super) fn tell_sync_names(&self, names: Option<String>) {
         self.shared().sync_names = names;
-    }
-
-    /// The settings as they go into the files.
-    pub(super) fn settings_to_write(&self) -> Arc<EffectivePostgresql> {
-        let shared = self.shared();
-        let Some(names) = &shared.sync_names else { return shared.settings.clone() };
-        let mut settings = EffectivePostgresql::clone(&shared.settings);
-        settings.parameters.insert(SETTING.to_owned(), names.clone());
-        Arc::new(settings)
     }
 
     pub(super) fn source(&self) -> Option<Source> {

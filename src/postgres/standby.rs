@@ -56,7 +56,7 @@ impl LocalServer {
 
     /// Writes where the log comes from, and has the server read it.
     async fn turn_to(&self, source: Source, running: &Postmaster) -> Result<(), ServerError> {
-        if self.write_configuration(Some(source)).await? {
+        if self.write_configuration(Some(source)).await?.1 {
             self.reload(running)?;
         }
         Ok(())

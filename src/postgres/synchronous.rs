@@ -1,6 +1,7 @@
 //! `synchronous_standby_names`: its text both ways, and the change of it that is over only when every
 //! process that releases a commit has taken it in.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::configuration::{self, quoted_name};
@@ -80,11 +81,33 @@ const BEHIND: &str = "\
 SELECT count(*) FROM pg_stat_replication
   WHERE (sync_priority > 0) <> (application_name = ANY ($1::text[])) AND NOT pg_is_in_recovery()";
 
-/// A walsender releases by the number it read itself, which nothing shows: those that may have an
-/// older, smaller one have to come again. How many were there: one that was told to end releases until it has.
+/// A walsender releases by the number it read itself, which nothing shows: those that may have an older, smaller
+/// one have to come again. Which they are: all that are there when new ones read the right one. When a process
+/// began is not compared with anything: clocks are set.
+const OUTDATED: &str = "\
+SELECT coalesce(array_agg(pid || ' ' || extract(epoch FROM backend_start)), '{}')
+  FROM pg_stat_replication WHERE application_name = ANY ($1::text[])";
+
+/// Has these end, and tells how many were still there: one that was told to end releases until it has.
 const RECYCLE: &str = "\
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication
-  WHERE application_name = ANY ($1::text[]) AND backend_start <= pg_conf_load_time()";
+  WHERE pid || ' ' || extract(epoch FROM backend_start) = ANY ($1::text[])";
+
+/// The walsenders that have to end before these names are in force, from one try to the next: whoever has come again
+/// is not told again.
+#[derive(Debug, Default)]
+pub(super) struct Outdated(Mutex<Option<(String, Vec<String>)>>);
+
+impl Outdated {
+    fn of(&self, names: &str) -> Option<Vec<String>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(of, _)| of == names).map(|(_, processes)| processes.clone())
+    }
+
+    pub(super) fn set(&self, known: Option<(String, Vec<String>)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}
 
 const FLUSHED: &str = "\
 SELECT CASE WHEN pg_is_in_recovery() THEN '0/0' ELSE pg_current_wal_flush_lsn() END::text";
@@ -101,8 +124,13 @@ impl LocalServer {
         let Some(running) = self.find_running().await? else {
             return Err(ServerError::NotPossible("the server does not run".to_owned()));
         };
+        let is_next_try =
+            raises_count && names.is_some_and(|names| self.outdated.of(&text(names)).is_some());
+        if !is_next_try {
+            self.outdated.set(None);
+        }
         self.tell_sync_names(names.map(text));
-        if self.write_configuration(None).await? {
+        if self.write_configuration(None).await?.1 {
             self.reload(&running)?;
         }
         let Some(names) = names.filter(|names| **names != SyncNames::Nobody) else {
@@ -119,17 +147,19 @@ impl LocalServer {
             self.set_commits_wait(true);
         }
         let members: Vec<String> = names.members().map(ToString::to_string).collect();
-        let questions = if raises_count { &[RECYCLE, BEHIND][..] } else { &[BEHIND] };
-        for question in questions {
-            loop {
-                let row = session.client.query_one(*question, &[&members]).await;
-                let left = row.map_err(|source| ServerError::Query { what, source })?;
-                if left.get::<_, i64>(0) == 0 {
-                    break;
+        if raises_count {
+            let outdated = match self.outdated.of(&wanted) {
+                Some(outdated) => outdated,
+                None => {
+                    let row = session.client.query_one(OUTDATED, &[&members]).await;
+                    row.map_err(|source| ServerError::Query { what, source })?.get(0)
                 }
-                tokio::time::sleep(POLL).await;
-            }
+            };
+            self.outdated.set(Some((wanted, outdated.clone())));
+            until_none_is_left(&session, RECYCLE, &outdated).await?;
+            self.outdated.set(None);
         }
+        until_none_is_left(&session, BEHIND, &members).await?;
         self.flushed().await
     }
 
@@ -203,6 +233,22 @@ impl LocalServer {
             }
             before = Some(now);
         }
+    }
+}
+
+/// Asks until the answer is that none of these is left.
+async fn until_none_is_left(
+    session: &Session,
+    question: &str,
+    of: &Vec<String>,
+) -> Result<(), ServerError> {
+    let what = "the synchronous standbys";
+    loop {
+        let row = session.client.query_one(question, &[of]).await;
+        if row.map_err(|source| ServerError::Query { what, source })?.get::<_, i64>(0) == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -33,6 +33,7 @@ struct Kept {
     answered: bool,
     ancestors: Ancestors,
     replayed: Option<(Lsn, Timeline)>,
+    too_small: Option<(Lsn, Option<String>)>,
     control: Option<(ControlKey, ControlData)>,
     complaint: Option<String>,
 }
@@ -46,6 +47,7 @@ impl Default for Kept {
             answered: false,
             ancestors: Ancestors::default(),
             replayed: None,
+            too_small: None,
             control: None,
             complaint: None,
         }
@@ -129,6 +131,16 @@ impl Watch {
 
     pub fn keep_timeline_at(&self, replayed: Lsn, timeline: Timeline) {
         self.kept().replayed = Some((replayed, timeline));
+    }
+
+    /// What was found too small when replay was paused at this very position.
+    pub fn too_small_at(&self, replayed: Lsn) -> Option<Option<String>> {
+        let kept = self.kept();
+        kept.too_small.as_ref().filter(|(at, _)| *at == replayed).map(|(_, what)| what.clone())
+    }
+
+    pub fn keep_too_small(&self, found: Option<(Lsn, Option<String>)>) {
+        self.kept().too_small = found;
     }
 
     pub fn control(&self, key: ControlKey) -> Option<ControlData> {

@@ -58,7 +58,7 @@ impl Scenario {
     }
 }
 
-fn kill_postmaster(cluster: &Cluster, node: usize) {
+pub fn kill_postmaster(cluster: &Cluster, node: usize) {
     let postmaster = cluster.nodes[node].postmaster().expect("a running server");
     kill(postmaster, Signal::SIGKILL).expect("a server of ours");
 }

@@ -207,6 +207,25 @@ fn the_kernel_ends_a_stopped_guardian_at_the_deadline() {
     cluster.nodes[leader].stop();
 }
 
+/// A guardian that is stopped would not close what is opened now.
+#[test]
+fn nothing_is_opened_under_a_stopped_guardian() {
+    let mut scene = Scene::set("namespace");
+    let others = scene.cluster.others(scene.leader);
+    let guardians: Vec<Pid> =
+        others.iter().map(|other| guardian(&scene.cluster.nodes[*other])).collect();
+    guardians.iter().for_each(|guardian| signal(*guardian, Signal::SIGSTOP));
+    scene.node_mut().kill_host();
+    wait_until("somebody refuses to open its server", BOUND, || {
+        let refused = "the guardian does not take the lease's deadline in";
+        others.iter().any(|other| scene.cluster.nodes[*other].log().contains(refused))
+    });
+    assert!(others.iter().all(|other| !scene.cluster.nodes[*other].is_primary()));
+    guardians.iter().for_each(|guardian| signal(*guardian, Signal::SIGCONT));
+    let now = scene.cluster.wait_for_another_leader(scene.leader, BOUND);
+    scene.ledger.wait_for_writes(now, 50, BOUND);
+}
+
 #[test]
 fn a_killed_guardian_and_a_killed_agent_leave_nothing_behind() {
     let mut scene = Scene::set("namespace");

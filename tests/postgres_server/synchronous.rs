@@ -96,3 +96,22 @@ async fn names_that_were_set_by_hand_are_told_from_those_in_the_file() {
     assert!(error.contains("ALTER SYSTEM RESET synchronous_standby_names"), "{error}");
     a.stop().await;
 }
+
+/// An agent dies after it has written the names, and before it has told the server to read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_an_earlier_agent_wrote_and_told_nobody_are_told() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let a = site.server("a", 1);
+    a.bootstrap().await;
+    let conf = a.node.postgresql.data_dir.join("postgresql.conf");
+    let wanted = SyncNames::any_of(1, BTreeSet::from(["b".into()]));
+    a.server.set_sync_names(Some(&wanted), false, BOUND).await.unwrap();
+    let written = std::fs::read(&conf).unwrap();
+    a.server.set_sync_names(Some(&SyncNames::Nobody), false, BOUND).await.unwrap();
+    std::fs::write(&conf, written).unwrap();
+    let next = site.server("a", 1);
+    next.server.set_sync_names(Some(&wanted), false, BOUND).await.unwrap();
+    assert_eq!(names(&next).await, Some(wanted));
+    a.stop().await;
+}

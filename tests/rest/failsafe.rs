@@ -96,6 +96,16 @@ async fn patronis_agents_get_the_code_and_the_words_they_look_for() {
     assert_eq!((answer.code, answer.body.as_str()), (409, "b was deposed"));
 }
 
+/// Two members publish one address: an acceptance would be counted for the one that was never asked.
+#[tokio::test]
+async fn who_is_asked_in_anothers_name_does_not_accept() {
+    let api = Api::of(standby()).await;
+    let peer = Peer { name: "c".into(), api_url: format!("http://{}/patroni", api.address) };
+    let told = HttpPeers::new(None).failsafe(&peer, &ask(), WITHIN).await.expect("an answer");
+    let why = "code 409: this is for c, and here is a: its api_url is another's";
+    assert_eq!(told, Err(NotAccepted::MustNot(why.to_owned())));
+}
+
 #[tokio::test]
 async fn a_question_without_an_address_is_refused() {
     let api = Api::of(standby()).await;

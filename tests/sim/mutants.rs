@@ -37,6 +37,7 @@ const fn ground(mutant: Mutant) -> Ground {
         Mutant::AcceptorPromises => 1_000,
         Mutant::TakerDoesNotCount => 3_000,
         Mutant::ResumeWithoutReading => 1_000,
+        Mutant::ResumeKeepsTerm => return Ground::History(histories::LATE_RECORD),
         Mutant::GuardianArmedLate => 500,
         Mutant::OneSignIsEnough => 1_000,
         Mutant::SyncWaitAsStall => 1_000,

@@ -275,6 +275,7 @@ pub fn standby_facts() -> StandbyFacts {
         replayed: Lsn(900),
         replayed_at_micros: Some(WALL_MICROS),
         replay_paused: false,
+        too_small: None,
         receiver: Some(Receiver {
             streaming: true,
             latest_end: Some(Lsn(990)),

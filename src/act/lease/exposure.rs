@@ -26,6 +26,11 @@ pub trait Fence {
         true
     }
 
+    /// Whether it goes by the deadline that it was told last: one that is stopped does not.
+    fn follows(&self) -> bool {
+        true
+    }
+
     /// How strong it is for a server that is started under it.
     fn strength(&self) -> Strength {
         Strength::None

@@ -17,7 +17,8 @@ use crate::values::{Clock, LeaseDeadline, Revision, Term};
 
 impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
     /// Reads whose the baton is, linearizably: what a watch has shown may be long past. What the former
-    /// agent had under way can still arrive, and is then renewed in its turn.
+    /// agent had under way can still arrive: a renewal is renewed in its turn, and for all else the term is a later
+    /// one, under which nothing that was sent before passes the guard.
     pub(super) async fn resume(&mut self) -> Result<LeaseDeadline, LeaseError> {
         if planted(Mutant::ResumeWithoutReading) {
             return self.resume_unread();
@@ -43,14 +44,16 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
                 self.lose(revision);
                 return Err(LeaseError::Conflict);
             };
+            let later = u64::from(!planted(Mutant::ResumeKeepsTerm));
             let baton = Baton {
+                term: Term(left.value.term.0 + later),
                 sequence: left.value.sequence + 1,
                 nonce: (self.parts.nonces)(),
                 position: self.parts.pulse.position().or(left.value.position),
                 ttl: self.times().ttl,
                 ..left.value
             };
-            let txn = txns::renewed(left.revision, &baton, None);
+            let txn = txns::resumed(left.revision, &baton);
             match self.become_holder(baton, txn).await {
                 Err(LeaseError::Conflict) => {}
                 resumed => return resumed,

@@ -89,3 +89,34 @@ fn a_promise_takes_the_log_away_from_a_standby_that_still_gets_it() {
     let expected = "wait: this node has promised a later term: promised term 4, the leader's is 3";
     assert_eq!(check(&view, expected), [Effect::Follow(None)]);
 }
+
+#[test]
+fn a_crashed_primary_that_lets_nobody_in_as_a_standby_is_recovered_alone() {
+    let starting = |failed: Option<JobKind>| {
+        let view = view("a").starting().seat(Seat::Vacant(Vacancy::Silent));
+        let view = view.tried(|ladder| ladder.crashed_as_primary = true);
+        failed.map_or(view.clone(), |kind| view.failed(kind, "not finished within 60 s"))
+    };
+    let expected = "recover the crashed server alone: as a standby it lets nobody in";
+    let alone = [Effect::Kill, Effect::RecoverAlone];
+    let failed = starting(Some(JobKind::Start));
+    assert_eq!(check(&failed, expected), alone);
+    assert_eq!(check(&failed.clone().leading(after(4_000)), expected), alone);
+    for waits in [
+        starting(None),
+        failed.clone().busy(JobKind::Start),
+        failed.tried(|ladder| ladder.crashed_as_primary = false),
+    ] {
+        assert_eq!(decide(&waits).effects, [], "{:?}", decide(&waits).reason);
+    }
+}
+
+#[test]
+fn a_standby_whose_replay_waits_for_other_settings_is_started_anew() {
+    let paused = |why| view("b").standby(1, 100).following("a").held_by("a").paused(why);
+    let why = "max_connections is 100, and its log asks for 200";
+    let expected = format!("restart: replay is paused for a setting that is too low: {why}");
+    let effects = check(&paused(Some(why)), &expected);
+    assert!(matches!(effects[..], [Effect::Stop { mode: StopMode::Restart, .. }]));
+    assert_eq!(decide(&paused(None)).effects, [], "somebody has paused it");
+}

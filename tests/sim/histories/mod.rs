@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 500;
 
-const ALL: [History; 34] = [
+const ALL: [History; 35] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -82,6 +82,7 @@ const ALL: [History; 34] = [
     // The candidate asked again only a renewal period after a member had not heard of the release.
     History { name: "who_has_not_heard_of_a_release_is_asked_again", plan: seeds::unheard_release },
     // Never broken; planted faults show in them (see `mutants`).
+    History { name: LATE_RECORD, plan: seeds::late_record_of_ones_own },
     History { name: SLOW_ANSWERS, plan: seeds::slow_answers },
     History { name: NO_ANSWERS, plan: seeds::no_answers },
     History { name: NAMESAKE, plan: seeds::namesake },
@@ -109,6 +110,8 @@ pub const LONE_VOTER: &str = "one_of_two_voters_proves_nothing";
 
 /// An agent dies while the walsenders are being told of more standbys to wait for.
 pub const HALF_TOLD: &str = "names_that_were_found_are_told_to_everybody_again";
+/// What an agent has written is still on its way when the next one takes its lease up.
+pub const LATE_RECORD: &str = "what_the_last_agent_had_sent_does_not_arrive_under_the_next_one";
 /// Answers to renewals come late, and the loop is stuck.
 pub const SLOW_ANSWERS: &str = "a_lease_counts_from_when_it_was_asked_for";
 /// An agent comes back under a lease of its last start, and cannot write.

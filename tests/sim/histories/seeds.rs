@@ -212,6 +212,28 @@ pub fn half_told() -> Plan {
     }
 }
 
+/// Never broken. An agent dies while its write of who has every acknowledged commit is on its way, the next one
+/// takes the lease up, and changes whom commits wait for once more.
+pub fn late_record_of_ones_own() -> Plan {
+    let goes_on = |at, after| {
+        let dies = at + 90 + after;
+        [
+            fault(What::SlowStore, Target::Leader, at, 280),
+            fault(What::KillNode, Target::Other, at + 5, 85),
+            fault(What::KillAgent, Target::Leader, dies, 8),
+            fault(What::KillNode, Target::Other, dies + 35, 60),
+        ]
+    };
+    let faults = [goes_on(20, 22), goes_on(320, 27), goes_on(620, 32), goes_on(920, 37)];
+    Plan {
+        ttl: Duration::from_secs(1),
+        sync: sync(json!(true), false, 2),
+        failsafe: true,
+        faulty_for: Duration::from_secs(13),
+        ..plan(faults.concat())
+    }
+}
+
 /// Seed 169279.
 pub fn failed_releases() -> Plan {
     let faults = vec![

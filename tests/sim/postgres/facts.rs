@@ -48,6 +48,7 @@ fn state(world: &World, node: usize) -> State {
                 replayed: pg.replayed,
                 replayed_at_micros: None,
                 replay_paused: false,
+                too_small: None,
                 receiver: pg.receiver.connected.map(|_| Receiver {
                     streaming: true,
                     latest_end: None,

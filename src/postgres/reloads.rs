@@ -1,0 +1,151 @@
+//! Writing the configuration files under a running server, and telling it. A write that was given up or that failed
+//! half way may have been done all the same, and so may the last one of an agent that died before it told: the
+//! files are then as they should be, and the server has not read them.
+
+use std::sync::{Arc, Mutex};
+
+use rustix::process::Signal;
+
+use super::configuration::{self, Source};
+use super::files::{self, blocking};
+use super::port::ServerError;
+use super::process::Postmaster;
+use super::server::LocalServer;
+use super::synchronous::SETTING;
+use crate::config::EffectivePostgresql;
+
+/// Which writes of the files a running server was told of.
+#[derive(Debug)]
+pub(super) struct Reloads(Mutex<Count>);
+
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    begun: u64,
+    told: u64,
+}
+
+impl Default for Reloads {
+    /// As if an earlier agent had begun to write.
+    fn default() -> Self {
+        Self(Mutex::new(Count { begun: 1, told: 0 }))
+    }
+}
+
+impl Reloads {
+    /// A write begins; which one it is, and whether one before it was never told of.
+    fn begin(&self) -> (u64, bool) {
+        let mut count = self.lock();
+        let is_due = count.begun > count.told;
+        count.begun += 1;
+        (count.begun, is_due)
+    }
+
+    /// This write has changed nothing, and all before it were told of.
+    fn changed_nothing(&self, write: u64) {
+        let mut count = self.lock();
+        if count.begun == write {
+            count.told = write;
+        }
+    }
+
+    /// The server reads the files as this write left them, or reads them for the first time.
+    fn told(&self, write: u64) {
+        let mut count = self.lock();
+        count.told = count.told.max(write);
+    }
+
+    fn begun(&self) -> u64 {
+        self.lock().begun
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl LocalServer {
+    /// The settings as they go into the files.
+    fn settings_to_write(&self) -> Arc<EffectivePostgresql> {
+        let settings = self.settings();
+        let Some(names) = self.told_sync_names() else { return settings };
+        let mut settings = EffectivePostgresql::clone(&settings);
+        settings.parameters.insert(SETTING.to_owned(), names);
+        Arc::new(settings)
+    }
+
+    /// Writes the files for the source, or for the one that counts now; returns whether they changed, and whether a
+    /// running server has to be told: of this change, or of one before.
+    pub(super) async fn write_configuration(
+        &self,
+        source: Option<Source>,
+    ) -> Result<(bool, bool), ServerError> {
+        let (write, was_due) = self.reloads.begin();
+        let (place, settings) = (self.place.clone(), self.settings_to_write());
+        let source = source.or_else(|| self.source());
+        let (source, changed) = blocking(move || {
+            let source = match source {
+                Some(source) => source,
+                // A server that was found running goes on as it was told.
+                None => {
+                    let conf = files::read(&place.conf())?.unwrap_or_default();
+                    configuration::source_in(&conf)
+                }
+            };
+            let changed = place.configure(&settings, &source)?;
+            Ok((source, changed))
+        })
+        .await?;
+        self.set_source(source);
+        if !changed && !was_due {
+            self.reloads.changed_nothing(write);
+        }
+        Ok((changed, changed || was_due))
+    }
+
+    pub(super) fn reload(&self, running: &Postmaster) -> Result<(), ServerError> {
+        let written = self.reloads.begun();
+        running.signal(Signal::HUP).map_err(|error| {
+            ServerError::NotPossible(format!("the server cannot be told to reload: {error}"))
+        })?;
+        self.reloads.told(written);
+        Ok(())
+    }
+
+    /// The server is about to start, and reads the files as they are.
+    pub(super) fn reads_the_files_anew(&self) {
+        self.reloads.told(self.reloads.begun());
+        self.outdated.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_nobody_was_told_of_stays_due() {
+        let reloads = Reloads::default();
+        let (first, is_due) = reloads.begin();
+        assert!(is_due, "an earlier agent may have died in between");
+        reloads.told(first);
+        let (second, is_due) = reloads.begin();
+        assert!(!is_due);
+        reloads.changed_nothing(second);
+        assert!(!reloads.begin().1, "nothing has changed");
+        // That one was given up: whether it was done is not known.
+        let (fourth, is_due) = reloads.begin();
+        assert!(is_due);
+        reloads.told(fourth);
+        assert!(!reloads.begin().1);
+    }
+
+    #[test]
+    fn a_write_that_is_under_way_is_not_taken_for_told() {
+        let reloads = Reloads::default();
+        reloads.told(reloads.begun());
+        let (first, _) = reloads.begin();
+        reloads.begin();
+        reloads.changed_nothing(first);
+        assert!(reloads.begin().1);
+    }
+}
