@@ -3,6 +3,7 @@
 use crate::cluster::{Cluster, Member, MemberState, ReplicationState, Role, Upstream};
 use crate::values::MemberName;
 
+use super::proof;
 use super::view::{JobKind, View};
 
 /// The leader as an upstream; `None` while it has not published where its server is.
@@ -71,7 +72,8 @@ fn is_fed_by(cluster: &Cluster, fed: &MemberName, feeder: &MemberName) -> bool {
 }
 
 /// Whose data is copied: that of a standby tagged `clonefrom`, the one that is furthest; the leader's where
-/// there is none, or when copying failed the last time.
+/// there is none, or when copying failed the last time. In synchronous mode always the leader's: another one may
+/// lack what the node itself had confirmed before its data was lost, and would vote as if it had it.
 pub fn to_copy_from(view: &View, leader: &Upstream) -> Upstream {
     let failed = view.memory.failure.as_ref().is_some_and(|last| last.kind == JobKind::Copy);
     let cluster = view.cluster();
@@ -85,7 +87,8 @@ pub fn to_copy_from(view: &View, leader: &Upstream) -> Upstream {
             && member.timeline == timeline
             && member.unfit().is_none()
     };
-    let candidates = cluster.each_member().filter(is_good).filter(|_| !failed);
+    let only_leader = failed || proof::record(view).is_some();
+    let candidates = cluster.each_member().filter(is_good).filter(|_| !only_leader);
     let best = candidates.max_by_key(|member| member.replay_lsn);
     // The slot is the leader's to make; a backup brings its own log.
     best.and_then(|member| at_member(member, None)).unwrap_or_else(|| leader.clone())

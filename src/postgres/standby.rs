@@ -14,14 +14,15 @@ use super::server::LocalServer;
 use crate::values::{Lsn, Timeline, WalPosition};
 
 /// One look at a standby that is coming to a standstill. `PostgreSQL` tells in its process list that
-/// recovery has read all there is and waits for more.
+/// recovery has read all there is and waits for more: it pauses between two looks for log. That it waits for a
+/// receiver is no such sign: it did so before, and may not have run since.
 const STANDSTILL: &str = "\
 SELECT current_setting('primary_conninfo') = '' AND current_setting('restore_command') = ''
     AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_cut_off,
   pg_is_in_recovery() AND pg_is_wal_replay_paused() AS is_paused,
   pg_last_wal_receive_lsn()::text AS received,
   pg_last_wal_replay_lsn()::text AS replayed,
-  (SELECT wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream')
+  (SELECT wait_event = 'RecoveryRetrieveRetryInterval'
     FROM pg_stat_activity WHERE backend_type = 'startup') AS is_waiting";
 
 /// What the statement answers.

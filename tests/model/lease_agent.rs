@@ -258,7 +258,9 @@ impl Model {
             member.open = None;
             return Some(());
         }
-        self.send(world, at, claim, (Aim::Become, true))?;
+        // Under a later term: what the agent before still has under way fails at the guard then.
+        let later = own(at, member.life, claim.term + 1);
+        self.send(world, at, later, (Aim::Become, true))?;
         self.note(Seldom::LeaseAdopted);
         Some(())
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pgbaton::postgres::{ControlState, Server, StartAs, State};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pgbaton::postgres::{ControlState, Server, ServerError, StartAs, State};
 use pgbaton::values::Timeline;
 
 use super::support::machine::{Postgres, Turn};
@@ -110,4 +112,28 @@ async fn a_paused_replay_gives_no_position() {
     assert!(settled.unwrap_err().to_string().contains("settling was not finished"));
     b.run("SELECT pg_wal_replay_resume()").await;
     b.server.settle(BOUND).await.unwrap();
+}
+
+/// The process that replays is stopped, the one that receives is not: what was confirmed is not replayed yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_received_is_replayed_before_a_standby_stands_still() {
+    let _turn = Turn::wait();
+    let site = Site::new(Postgres::Installed);
+    let (a, b) = pair(&site).await;
+    b.catches_up_with(&a).await;
+    let startup = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'";
+    let client = b.client().await;
+    let startup = Pid::from_raw(client.query_one(startup, &[]).await.unwrap().get(0));
+    kill(startup, Signal::SIGSTOP).unwrap();
+    a.run("INSERT INTO t SELECT generate_series(1, 1000)").await;
+    let State::Primary(facts) = a.look().await.state else { panic!("no primary") };
+    let written = facts.position.lsn;
+    b.until("the log is there", |state| received(state).filter(|lsn| *lsn >= written)).await;
+    a.server.kill().await;
+    let early = b.server.settle(Duration::from_secs(2)).await;
+    kill(startup, Signal::SIGCONT).unwrap();
+    assert!(matches!(early, Err(ServerError::TimedOut { .. })), "{early:?}");
+    let settled = b.server.settle(BOUND).await.unwrap();
+    assert!(settled.position.lsn >= written, "{settled:?}, and {written} was received");
+    b.stop().await;
 }

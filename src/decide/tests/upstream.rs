@@ -155,6 +155,12 @@ fn a_copy_is_made_from_a_standby_that_offers_itself() {
     check(&offered, "copy a standby's data: b");
     assert_eq!(copied(&offered).as_deref(), Some("b"));
     assert_eq!(followed(&offered), Some(Some("a".to_owned())), "it streams from the leader");
+    let synchronous = offered.clone().recorded("a", "b", 1);
+    assert_eq!(
+        copied(&synchronous).as_deref(),
+        Some("a"),
+        "another may lack what it has confirmed"
+    );
     let tried = offered.failed_long_ago(JobKind::Copy);
     assert_eq!(copied(&tried).as_deref(), Some("a"), "copying failed");
 }
