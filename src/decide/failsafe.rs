@@ -207,7 +207,7 @@ pub fn lead_on(view: &View, _: &PrimaryFacts) -> Decision {
 
 /// The list as it should be, where it is not: everybody who has said where their agent is, and who streams from
 /// here all the same: cut off from the store alone, such a member could carry this primary, or go on after it, and
-/// from a list with the leader's name only nobody ever could.
+/// from a list with the leader's name only nobody ever could. Not of two: there no one else may be gone.
 pub fn list_is_due(view: &View) -> Option<Effect> {
     let cluster = view.cluster();
     let read_at = cluster.failsafe.as_ref().map_or(Revision::ABSENT, |list| list.revision);
@@ -218,7 +218,8 @@ pub fn list_is_due(view: &View) -> Option<Effect> {
     let members = cluster.members.values();
     let listed = members.filter_map(|one| Some((one.name.clone(), one.api_url.clone()?)));
     let mut wanted: Listed = listed.collect();
-    if let (Some(list), State::Primary(facts)) = (&cluster.failsafe, &*view.server) {
+    let list = cluster.failsafe.as_ref().filter(|list| list.value.len() > 2);
+    if let (Some(list), State::Primary(facts)) = (list, &*view.server) {
         let streams =
             |name: &MemberName| facts.downstreams.iter().any(|row| row.name == name.as_str());
         let is_silent = |name: &MemberName| !cluster.members.contains_key(name);

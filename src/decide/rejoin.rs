@@ -7,7 +7,10 @@ use super::decision::{Decision, Effect, Reason};
 use super::following::diverged;
 use super::ladder::{self, Fallen};
 use super::view::{JobKind, Seat, Vacancy, View};
-use super::{bootstrap, promotion, upstream, voting};
+use super::{bootstrap, promotion, synchronous, upstream, voting};
+
+/// How many times a start's bound a recovery may take beyond it.
+const MORE_FOR_RECOVERY: u32 = 2;
 
 /// Somebody else leads and the local server is down.
 pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
@@ -24,7 +27,9 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         Ok(leader) => leader,
         Err(reason) => return Decision::wait(reason),
     };
-    let on_its_way = control.state.was_standby() && !known_to_be_diverged(view, control);
+    let on_its_way = control.state.was_standby()
+        && !known_to_be_diverged(view, control)
+        && !view.memory.ladder.crashed_as_primary;
     if on_its_way
         && let Some(decision) =
             ladder::copy_anew(view, &leader).or_else(|| ladder::past_damage(view, control, &leader))
@@ -139,13 +144,19 @@ pub fn start_without_upstream(view: &View, reason: Reason) -> Decision {
 
 /// A primary that crashed, and was started as a standby that follows nobody, may never let anybody in: where more
 /// subtransactions were open than a record of them lists, PostgreSQL waits for a later record, which only a primary
-/// writes. Once its start has failed for want of time it is recovered alone, after which nothing is open.
+/// writes. Some time after its start has failed for want of time it is recovered alone, after which nothing is open.
+/// A long recovery looks the same; it is then gone through once more, without a bound.
 pub fn recover_what_lets_nobody_in(view: &View) -> Option<Decision> {
-    let failure = view.memory.failure.as_ref();
-    let was_waited_for = failure.is_some_and(|failure| failure.kind == JobKind::Start);
+    let failure = view.memory.failure.as_ref().filter(|failure| failure.kind == JobKind::Start)?;
+    let as_primary = matches!(view.seat, Seat::Mine(_)) && !synchronous::comes_up_closed(view);
     let is_starting = matches!(&*view.server, State::Starting) && view.job.is_none();
-    if !is_starting || !was_waited_for || !view.memory.ladder.crashed_as_primary {
+    if !is_starting || as_primary || !view.memory.ladder.crashed_as_primary {
         return None;
+    }
+    let until = failure.at + view.settings.start_within * MORE_FOR_RECOVERY;
+    if view.now < until {
+        let reason = Reason::plain("wait: the crashed server recovers, or lets nobody in");
+        return Some(Decision::wait(reason).and_look_again_at(until));
     }
     let reason = Reason::plain("recover the crashed server alone: as a standby it lets nobody in");
     Some(Decision::act(reason, JobKind::Rewind, vec![Effect::Kill, Effect::RecoverAlone]))

@@ -124,8 +124,6 @@ impl LocalServer {
                 standby.ancestors = self.ancestors(standby.timeline).await;
                 if standby.replay_paused {
                     standby.too_small = self.what_is_too_small(standby.replayed).await;
-                } else {
-                    self.watch.keep_too_small(None);
                 }
                 State::Standby(standby)
             }
@@ -158,7 +156,7 @@ impl LocalServer {
                 found = Some(format!("{name} is {shown}, and its log asks for {least}"));
             }
         }
-        self.watch.keep_too_small(Some((replayed, found.clone())));
+        self.watch.keep_too_small(replayed, found.clone());
         found
     }
 

@@ -2,6 +2,7 @@
 //! half way may have been done all the same, and so may the last one of an agent that died before it told: the
 //! files are then as they should be, and the server has not read them.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
@@ -18,16 +19,25 @@ use crate::config::EffectivePostgresql;
 #[derive(Debug)]
 pub(super) struct Reloads(Mutex<Count>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Count {
     begun: u64,
     told: u64,
+    /// Those that may still change the files, also after whoever began them has given them up.
+    under_way: BTreeSet<u64>,
+}
+
+impl Count {
+    /// The last write before which none is under way.
+    fn written(&self) -> u64 {
+        self.under_way.first().map_or(self.begun, |first| first - 1)
+    }
 }
 
 impl Default for Reloads {
     /// As if an earlier agent had begun to write.
     fn default() -> Self {
-        Self(Mutex::new(Count { begun: 1, told: 0 }))
+        Self(Mutex::new(Count { begun: 1, told: 0, under_way: BTreeSet::new() }))
     }
 }
 
@@ -37,13 +47,20 @@ impl Reloads {
         let mut count = self.lock();
         let is_due = count.begun > count.told;
         count.begun += 1;
-        (count.begun, is_due)
+        let write = count.begun;
+        count.under_way.insert(write);
+        (write, is_due)
+    }
+
+    /// This write changes the files no more.
+    fn ended(&self, write: u64) {
+        self.lock().under_way.remove(&write);
     }
 
     /// This write has changed nothing, and all before it were told of.
     fn changed_nothing(&self, write: u64) {
         let mut count = self.lock();
-        if count.begun == write {
+        if count.begun == write && count.written() == write {
             count.told = write;
         }
     }
@@ -54,8 +71,8 @@ impl Reloads {
         count.told = count.told.max(write);
     }
 
-    fn begun(&self) -> u64 {
-        self.lock().begun
+    fn written(&self) -> u64 {
+        self.lock().written()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Count> {
@@ -82,19 +99,25 @@ impl LocalServer {
         let (write, was_due) = self.reloads.begin();
         let (place, settings) = (self.place.clone(), self.settings_to_write());
         let source = source.or_else(|| self.source());
-        let (source, changed) = blocking(move || {
-            let source = match source {
-                Some(source) => source,
-                // A server that was found running goes on as it was told.
-                None => {
-                    let conf = files::read(&place.conf())?.unwrap_or_default();
-                    configuration::source_in(&conf)
-                }
+        let reloads = Arc::clone(&self.reloads);
+        let written = blocking(move || {
+            let write_them = || {
+                let source = match source {
+                    Some(source) => source,
+                    // A server that was found running goes on as it was told.
+                    None => {
+                        let conf = files::read(&place.conf())?.unwrap_or_default();
+                        configuration::source_in(&conf)
+                    }
+                };
+                let changed = place.configure(&settings, &source)?;
+                Ok((source, changed))
             };
-            let changed = place.configure(&settings, &source)?;
-            Ok((source, changed))
-        })
-        .await?;
+            let written = write_them();
+            reloads.ended(write);
+            written
+        });
+        let (source, changed) = written.await?;
         self.set_source(source);
         if !changed && !was_due {
             self.reloads.changed_nothing(write);
@@ -103,7 +126,7 @@ impl LocalServer {
     }
 
     pub(super) fn reload(&self, running: &Postmaster) -> Result<(), ServerError> {
-        let written = self.reloads.begun();
+        let written = self.reloads.written();
         running.signal(Signal::HUP).map_err(|error| {
             ServerError::NotPossible(format!("the server cannot be told to reload: {error}"))
         })?;
@@ -113,7 +136,7 @@ impl LocalServer {
 
     /// The server is about to start, and reads the files as they are.
     pub(super) fn reads_the_files_anew(&self) {
-        self.reloads.told(self.reloads.begun());
+        self.reloads.told(self.reloads.written());
         self.outdated.set(None);
     }
 }
@@ -122,30 +145,40 @@ impl LocalServer {
 mod tests {
     use super::*;
 
+    fn ended(reloads: &Reloads) -> (u64, bool) {
+        let (write, is_due) = reloads.begin();
+        reloads.ended(write);
+        (write, is_due)
+    }
+
     #[test]
     fn a_write_that_nobody_was_told_of_stays_due() {
         let reloads = Reloads::default();
-        let (first, is_due) = reloads.begin();
+        let (first, is_due) = ended(&reloads);
         assert!(is_due, "an earlier agent may have died in between");
         reloads.told(first);
-        let (second, is_due) = reloads.begin();
+        let (second, is_due) = ended(&reloads);
         assert!(!is_due);
         reloads.changed_nothing(second);
-        assert!(!reloads.begin().1, "nothing has changed");
-        // That one was given up: whether it was done is not known.
-        let (fourth, is_due) = reloads.begin();
+        assert!(!ended(&reloads).1, "nothing has changed");
+        // That one was given up: whether it changed anything is not known.
+        let (fourth, is_due) = ended(&reloads);
         assert!(is_due);
         reloads.told(fourth);
-        assert!(!reloads.begin().1);
+        assert!(!ended(&reloads).1);
     }
 
     #[test]
     fn a_write_that_is_under_way_is_not_taken_for_told() {
         let reloads = Reloads::default();
-        reloads.told(reloads.begun());
-        let (first, _) = reloads.begin();
-        reloads.begin();
-        reloads.changed_nothing(first);
-        assert!(reloads.begin().1);
+        reloads.told(reloads.written());
+        let (slow, _) = reloads.begin();
+        let (quick, _) = ended(&reloads);
+        reloads.changed_nothing(quick);
+        reloads.told(reloads.written());
+        assert!(ended(&reloads).1, "the slow one may end any time");
+        reloads.ended(slow);
+        reloads.told(reloads.written());
+        assert!(!ended(&reloads).1);
     }
 }

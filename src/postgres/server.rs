@@ -46,7 +46,7 @@ pub struct LocalServer {
     pub(super) appeared: Notify,
     ward: OnceLock<Arc<Ward>>,
     pub(super) complaints: Arc<Complaints>,
-    pub(super) reloads: Reloads,
+    pub(super) reloads: Arc<Reloads>,
     pub(super) outdated: Outdated,
     shared: Mutex<Shared>,
 }
@@ -103,7 +103,7 @@ impl LocalServer {
             appeared: Notify::new(),
             ward: OnceLock::new(),
             complaints: Arc::default(),
-            reloads: Reloads::default(),
+            reloads: Arc::default(),
             outdated: Outdated::default(),
             shared: Mutex::new(shared),
         })

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio_postgres::Statement;
 
@@ -15,6 +15,8 @@ use crate::values::{Lsn, Timeline};
 /// twice as many, so that a stalled server is not filled with connections.
 const TIMEOUTS_BEFORE_RECONNECT: u32 = 3;
 const TIMEOUTS_BEFORE_RECONNECT_MAX: u32 = 200;
+/// How long it counts that a paused standby's settings were found large enough.
+const NOTHING_COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// Kept between looks.
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ struct Kept {
     answered: bool,
     ancestors: Ancestors,
     replayed: Option<(Lsn, Timeline)>,
-    too_small: Option<(Lsn, Option<String>)>,
+    too_small: Option<(Lsn, Option<String>, Instant)>,
     control: Option<(ControlKey, ControlData)>,
     complaint: Option<String>,
 }
@@ -133,14 +135,16 @@ impl Watch {
         self.kept().replayed = Some((replayed, timeline));
     }
 
-    /// What was found too small when replay was paused at this very position.
+    /// What was found too small when replay was paused at this very position. That nothing was does not count for
+    /// long: somebody's pause there may have ended, and the server's own begun.
     pub fn too_small_at(&self, replayed: Lsn) -> Option<Option<String>> {
         let kept = self.kept();
-        kept.too_small.as_ref().filter(|(at, _)| *at == replayed).map(|(_, what)| what.clone())
+        let (_, what, since) = kept.too_small.as_ref().filter(|(at, ..)| *at == replayed)?;
+        (what.is_some() || since.elapsed() < NOTHING_COUNTS_FOR).then(|| what.clone())
     }
 
-    pub fn keep_too_small(&self, found: Option<(Lsn, Option<String>)>) {
-        self.kept().too_small = found;
+    pub fn keep_too_small(&self, replayed: Lsn, found: Option<String>) {
+        self.kept().too_small = Some((replayed, found, Instant::now()));
     }
 
     pub fn control(&self, key: ControlKey) -> Option<ControlData> {

@@ -99,10 +99,15 @@ fn a_crashed_primary_that_lets_nobody_in_as_a_standby_is_recovered_alone() {
     };
     let expected = "recover the crashed server alone: as a standby it lets nobody in";
     let alone = [Effect::Kill, Effect::RecoverAlone];
-    let failed = starting(Some(JobKind::Start));
+    let waiting = starting(Some(JobKind::Start));
+    assert_eq!(check(&waiting, "wait: the crashed server recovers, or lets nobody in"), []);
+    let mut failed = waiting.clone();
+    std::sync::Arc::make_mut(&mut failed.settings).start_within = Duration::ZERO;
     assert_eq!(check(&failed, expected), alone);
-    assert_eq!(check(&failed.clone().leading(after(4_000)), expected), alone);
+    let leads = failed.clone().leading(after(4_000));
+    assert_eq!(check(&leads.clone().recorded("a", "b", 1), expected), alone);
     for waits in [
+        leads,
         starting(None),
         failed.clone().busy(JobKind::Start),
         failed.tried(|ladder| ladder.crashed_as_primary = false),
@@ -119,4 +124,12 @@ fn a_standby_whose_replay_waits_for_other_settings_is_started_anew() {
     let effects = check(&paused(Some(why)), &expected);
     assert!(matches!(effects[..], [Effect::Stop { mode: StopMode::Restart, .. }]));
     assert_eq!(decide(&paused(None)).effects, [], "somebody has paused it");
+}
+
+#[test]
+fn a_crashed_primary_gets_no_log_of_another_before_it_was_recovered_alone() {
+    let down = view("b").down(ControlState::InRecovery, 1, 60).held_by("a").done("a", 3, 2, 100);
+    check(&down, "start as a standby: of a");
+    let crashed = down.tried(|ladder| ladder.crashed_as_primary = true);
+    check(&crashed, "recover the crashed server before it rejoins");
 }
