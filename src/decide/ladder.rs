@@ -94,6 +94,8 @@ fn tells_of_damage(why: &str) -> bool {
         "WAL ends before end of online backup",
         "WAL ends before consistent recovery point",
         "recovery ended before configured recovery target",
+        // It had begun to receive a branch that the history left.
+        "but previous recovered WAL file came from timeline",
     ]
     .iter()
     .any(|said| why.contains(said))

@@ -139,7 +139,11 @@ fn only_complaints_about_data_count_as_damage() {
     ladder.start_failed("the server ended: could not bind IPv4 address: Address already in use");
     assert_eq!(ladder.damaged.0, 0);
     ladder.start_failed("the server ended: PANIC:  could not locate a valid checkpoint record");
-    assert_eq!(ladder.damaged.0, 1);
+    ladder.start_failed(
+        "the server ended: FATAL:  according to history file, WAL location 0/4000000 belongs to timeline 1, \
+         but previous recovered WAL file came from timeline 2",
+    );
+    assert_eq!(ladder.damaged.0, 2);
 }
 
 #[test]
