@@ -52,19 +52,16 @@ async fn expose<P: Ports>(context: &Context<P>) -> Result<(), EffectError> {
     let deadline = lease_left(context)?;
     let was_exposed = context.exposure.is_exposed();
     context.exposure.expose(deadline);
-    let until = context.clock.now() + TO_TAKE_IN;
-    while !context.exposure.fence().follows() {
-        if context.clock.now() >= until {
-            if !was_exposed {
-                context.exposure.cover();
-            }
-            let why = "the guardian does not take the lease's deadline in (it is stopped, or starved), so the \
-                       server is not opened to writes";
-            return Err(EffectError::Refused(why.to_owned()));
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let follows = async |_| context.exposure.fence().follows();
+    if until::became(context, TO_TAKE_IN, follows).await {
+        return Ok(());
     }
-    Ok(())
+    if !was_exposed {
+        context.exposure.cover();
+    }
+    let why = "the guardian does not take the lease's deadline in (it is stopped, or starved), so the server is \
+               not opened to writes";
+    Err(EffectError::Refused(why.to_owned()))
 }
 
 /// Where a watchdog device is required, nothing is opened to writes without it.

@@ -1,5 +1,5 @@
 //! `POST /failsafe`, both sides' spelling of it: a primary that does not reach the store asks a member
-//! whether it still takes it for the leader. Codes and words are Patroni's; ours add `term`,
+//! whether it still takes it for the leader. Codes and words are Patroni's; ours add `to`, `term`,
 //! `incarnation` and `ttl_ms`, which Patroni's agents pass over.
 
 use axum::extract::Request;

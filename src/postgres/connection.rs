@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::lifecycle::POLL;
 use super::place::Place;
 use super::port::ServerError;
 use super::replication_startup::ReplicationStartup;
@@ -54,6 +56,27 @@ impl Session {
     pub async fn execute(&self, what: &'static str, statement: &str) -> Result<(), ServerError> {
         let done = self.client.batch_execute(statement).await;
         done.map_err(|source| ServerError::Query { what, source })
+    }
+
+    /// Asks until the answer is yes; the caller bounds it.
+    ///
+    /// # Errors
+    /// [`ServerError::Query`], with `what` it was for.
+    pub async fn until(
+        &self,
+        what: &'static str,
+        condition: &str,
+        of: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), ServerError> {
+        let statement = self.client.prepare(condition).await;
+        let statement = statement.map_err(|source| ServerError::Query { what, source })?;
+        loop {
+            let row = self.client.query_one(&statement, of).await;
+            if row.map_err(|source| ServerError::Query { what, source })?.get(0) {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 }
 

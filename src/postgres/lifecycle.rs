@@ -264,10 +264,7 @@ impl LocalServer {
         self.set_settings(settings.clone());
         let Some(running) = self.find_running().await? else { return Ok(false) };
         self.keep_sync_names_of_a_primary(settings).await?;
-        let (changed, is_due) = self.write_configuration(None).await?;
-        if is_due {
-            self.reload(&running)?;
-        }
+        let changed = self.write_and_tell(None, &running).await?;
         if changed {
             self.run_callback(Event::Reload, self.role_by_files().await);
         }

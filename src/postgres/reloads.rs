@@ -125,6 +125,19 @@ impl LocalServer {
         Ok((changed, changed || was_due))
     }
 
+    /// Writes the files, and has the running server read them where that is due; returns whether they changed.
+    pub(super) async fn write_and_tell(
+        &self,
+        source: Option<Source>,
+        running: &Postmaster,
+    ) -> Result<bool, ServerError> {
+        let (changed, is_due) = self.write_configuration(source).await?;
+        if is_due {
+            self.reload(running)?;
+        }
+        Ok(changed)
+    }
+
     pub(super) fn reload(&self, running: &Postmaster) -> Result<(), ServerError> {
         let written = self.reloads.written();
         running.signal(Signal::HUP).map_err(|error| {

@@ -55,14 +55,6 @@ impl LocalServer {
         })
     }
 
-    /// Writes where the log comes from, and has the server read it.
-    async fn turn_to(&self, source: Source, running: &Postmaster) -> Result<(), ServerError> {
-        if self.write_configuration(Some(source)).await?.1 {
-            self.reload(running)?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn follow_upstream(
         &self,
         upstream: Option<&Upstream>,
@@ -70,7 +62,7 @@ impl LocalServer {
         let running = self.running_or_refuse("following another upstream").await?;
         let database = &self.settings().database;
         let source = self.place.source_at(upstream, self.major().await?, database);
-        self.turn_to(source, &running).await
+        self.write_and_tell(Some(source), &running).await.map(drop)
     }
 
     pub(super) async fn settle_down(&self) -> Result<Settled, ServerError> {
@@ -125,10 +117,11 @@ impl LocalServer {
         let what = "the promotion";
         let session = self.session(what).await?;
         // A restore command would be run for segments and histories that nobody has.
-        self.turn_to(Source { is_settled: true, ..Source::default() }, &running).await?;
-        wait_until(&session, what, "SELECT current_setting('restore_command') = ''").await?;
+        let settled = Source { is_settled: true, ..Source::default() };
+        self.write_and_tell(Some(settled), &running).await?;
+        session.until(what, "SELECT current_setting('restore_command') = ''", &[]).await?;
         session.execute(what, "SELECT pg_promote(false)").await?;
-        wait_until(&session, what, "SELECT NOT pg_is_in_recovery()").await?;
+        session.until(what, "SELECT NOT pg_is_in_recovery()", &[]).await?;
         let row = session
             .client
             .query_one("SELECT pg_walfile_name(pg_current_wal_insert_lsn())", &[])
@@ -139,7 +132,7 @@ impl LocalServer {
         let timeline = Timeline(timeline.ok_or_else(|| {
             ServerError::NotPossible(format!("the new primary writes a segment named {segment:?}"))
         })?);
-        self.turn_to(Source::default(), &running).await?;
+        self.write_and_tell(Some(Source::default()), &running).await?;
         let left = self.ancestors(timeline).await.last().copied();
         let left = left.ok_or_else(|| {
             ServerError::NotPossible(format!(
@@ -163,23 +156,6 @@ async fn standstill(session: &Session, what: &'static str) -> Result<Standstill,
         replayed: lsn("replayed").unwrap_or_default(),
         is_waiting: row.get::<_, Option<bool>>("is_waiting").unwrap_or(false),
     })
-}
-
-/// Polls a condition; the caller bounds it.
-async fn wait_until(
-    session: &Session,
-    what: &'static str,
-    condition: &str,
-) -> Result<(), ServerError> {
-    let statement = session.client.prepare(condition).await;
-    let statement = statement.map_err(|source| ServerError::Query { what, source })?;
-    loop {
-        let row = session.client.query_one(&statement, &[]).await;
-        if row.map_err(|source| ServerError::Query { what, source })?.get(0) {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 #[cfg(test)]

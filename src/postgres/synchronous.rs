@@ -75,10 +75,10 @@ fn until_quote(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// How many walsenders still show what they read before: the priority is in shared memory, put there by
+/// Whether no walsender shows any more what it read before: the priority is in shared memory, put there by
 /// the walsender itself when it reads the setting. A cascading one has none.
-const BEHIND: &str = "\
-SELECT count(*) FROM pg_stat_replication
+const HAVE_READ: &str = "\
+SELECT count(*) = 0 FROM pg_stat_replication
   WHERE (sync_priority > 0) <> (application_name = ANY ($1::text[])) AND NOT pg_is_in_recovery()";
 
 /// A walsender releases by the number it read itself, which nothing shows: those that may have an older, smaller
@@ -88,9 +88,9 @@ const OUTDATED: &str = "\
 SELECT coalesce(array_agg(pid || ' ' || extract(epoch FROM backend_start)), '{}')
   FROM pg_stat_replication WHERE application_name = ANY ($1::text[])";
 
-/// Has these end, and tells how many were still there: one that was told to end releases until it has.
-const RECYCLE: &str = "\
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication
+/// Has these end, and tells whether none was there any more: one that was told to end releases until it has.
+const ARE_GONE: &str = "\
+SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_replication
   WHERE pid || ' ' || extract(epoch FROM backend_start) = ANY ($1::text[])";
 
 /// The walsenders that have to end before these names are in force, from one try to the next: whoever has come again
@@ -130,9 +130,7 @@ impl LocalServer {
             self.outdated.set(None);
         }
         self.tell_sync_names(names.map(text));
-        if self.write_configuration(None).await?.1 {
-            self.reload(&running)?;
-        }
+        self.write_and_tell(None, &running).await?;
         let Some(names) = names.filter(|names| **names != SyncNames::Nobody) else {
             self.set_commits_wait(false);
             return self.flushed().await;
@@ -156,10 +154,10 @@ impl LocalServer {
                 }
             };
             self.outdated.set(Some((wanted, outdated.clone())));
-            until_none_is_left(&session, RECYCLE, &outdated).await?;
+            session.until(what, ARE_GONE, &[&outdated]).await?;
             self.outdated.set(None);
         }
-        until_none_is_left(&session, BEHIND, &members).await?;
+        session.until(what, HAVE_READ, &[&members]).await?;
         self.flushed().await
     }
 
@@ -233,22 +231,6 @@ impl LocalServer {
             }
             before = Some(now);
         }
-    }
-}
-
-/// Asks until the answer is that none of these is left.
-async fn until_none_is_left(
-    session: &Session,
-    question: &str,
-    of: &Vec<String>,
-) -> Result<(), ServerError> {
-    let what = "the synchronous standbys";
-    loop {
-        let row = session.client.query_one(question, &[of]).await;
-        if row.map_err(|source| ServerError::Query { what, source })?.get::<_, i64>(0) == 0 {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -6,13 +6,24 @@ use pgbaton::config::DivergedData;
 use serde_json::json;
 
 use super::{fault, plan};
-use crate::faults::{Target, What};
+use crate::faults::{Fault, Target, What};
 use crate::plan::{Plan, SyncPlan};
 
 const HOUR: u64 = 360_000;
 
 fn sync(mode: serde_json::Value, strict: bool, count: u64) -> SyncPlan {
     SyncPlan { mode, strict, count }
+}
+
+/// Every commit waits for both standbys.
+fn waiting_for_both(faults: Vec<Fault>) -> Plan {
+    Plan {
+        ttl: Duration::from_secs(1),
+        sync: sync(json!(true), false, 2),
+        failsafe: true,
+        faulty_for: Duration::from_secs(13),
+        ..plan(faults)
+    }
 }
 
 /// Seed 173968.
@@ -203,13 +214,7 @@ pub fn half_told() -> Plan {
     };
     let faults =
         [comes_back(20, 20), comes_back(320, 25), comes_back(620, 30), comes_back(920, 35)];
-    Plan {
-        ttl: Duration::from_secs(1),
-        sync: sync(json!(true), false, 2),
-        failsafe: true,
-        faulty_for: Duration::from_secs(13),
-        ..plan(faults.concat())
-    }
+    waiting_for_both(faults.concat())
 }
 
 /// Never broken. An agent dies while its write of who has every acknowledged commit is on its way, the next one
@@ -225,13 +230,7 @@ pub fn late_record_of_ones_own() -> Plan {
         ]
     };
     let faults = [goes_on(20, 22), goes_on(320, 27), goes_on(620, 32), goes_on(920, 37)];
-    Plan {
-        ttl: Duration::from_secs(1),
-        sync: sync(json!(true), false, 2),
-        failsafe: true,
-        faulty_for: Duration::from_secs(13),
-        ..plan(faults.concat())
-    }
+    waiting_for_both(faults.concat())
 }
 
 /// Seed 169279.
