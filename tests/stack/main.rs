@@ -17,9 +17,10 @@ mod stack;
 mod swarm;
 mod systemd;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use stack::Stack;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
     let began = Instant::now();
+    keep_what_panics_say();
     let _daemon = daemon::Daemon::ready();
     daemon::base_image();
     stack::lay_binary_down();
@@ -69,7 +71,9 @@ fn main() -> ExitCode {
         }
     }
     if !failed.is_empty() {
-        println!("\nfailures:\n    {}", failed.join("\n    "));
+        // At the end once more, with what they said: what came between is long.
+        let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        println!("\n{}\n\nfailures:\n    {}", said.join("\n"), failed.join("\n    "));
     }
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
     println!(
@@ -85,17 +89,36 @@ fn main() -> ExitCode {
 /// How many drills have passed.
 static PASSED: AtomicUsize = AtomicUsize::new(0);
 
+/// What those that failed said.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keep_what_panics_say() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        SAID.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+        before(panic);
+    }));
+}
+
 /// The drills on the compose stack, which is gone afterwards.
 fn go_through(chosen: &dyn Fn(&str) -> bool, failed: &mut Vec<&'static str>) {
     stack::build_images();
     let stack = Stack::up();
     for (name, drill) in DRILLS.iter().filter(|(name, _)| chosen(name)) {
-        let passed = run(name, || {
-            stack.settle();
-            drill(&stack);
-        });
-        if !passed {
-            stack.tell_logs(name);
+        let drilled = |prepare: fn(&Stack)| {
+            run(name, || {
+                prepare(&stack);
+                stack.settle();
+                drill(&stack);
+            })
+        };
+        if drilled(|_| ()) {
+            continue;
+        }
+        stack.tell_logs(name);
+        // Its bounds are those of a machine that does nothing else. Both results are shown.
+        println!("{name} is run once more");
+        if !drilled(Stack::put_back) {
             failed.push(name);
         }
     }

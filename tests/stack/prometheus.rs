@@ -1,9 +1,14 @@
 //! Questions to the stack's Prometheus.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::stack::Stack;
 use super::support::http::Request;
+
+/// How often Prometheus scrapes and evaluates, and then some.
+const EVALUATED: Duration = Duration::from_secs(6);
 
 /// What is answered to a path of its API; `data` of it.
 #[track_caller]
@@ -24,10 +29,11 @@ pub fn now(stack: &Stack, query: &str) -> Vec<Value> {
     data["result"].as_array().cloned().unwrap_or_default()
 }
 
-/// The series of a query over the life of the stack, with at least one number each.
+/// The series of a query since the stack was healthy, with at least one number each. An alert of the time before,
+/// in which nobody led yet, is resolved by the second evaluation after it.
 #[track_caller]
 pub fn over_time(stack: &Stack, query: &str) -> Vec<Value> {
-    let seconds = stack.started.elapsed().as_secs();
+    let seconds = stack.healthy_since.elapsed().saturating_sub(EVALUATED * 2).as_secs();
     let time = get(stack, "query", &[("query", "time()")]);
     let end = time["result"][0].as_f64().expect("a scalar: when, and how much");
     let start = (end - seconds as f64).to_string();

@@ -19,6 +19,8 @@ use super::support::wait::{wait_for, wait_until};
 
 /// The members, in the order of their ports.
 pub const NODES: [&str; 3] = ["pg-a", "pg-b", "pg-c"];
+const EVERYTHING: [&str; 9] =
+    ["etcd-1", "etcd-2", "etcd-3", "pg-a", "pg-b", "pg-c", "haproxy", "haproxy2", "prometheus"];
 /// What the bounds of the drills are made of: the `ttl` of docker/node.yml.
 pub const TTL: Duration = Duration::from_secs(5);
 /// Until all is well again after a drill.
@@ -45,7 +47,8 @@ const PORTS: [&str; 14] = [
 pub struct Stack {
     pub project: Project,
     ports: BTreeMap<&'static str, u16>,
-    pub started: Instant,
+    /// Since when it has been healthy.
+    pub healthy_since: Instant,
 }
 
 impl Stack {
@@ -56,10 +59,12 @@ impl Stack {
             |(name, port): (&&str, &u16)| (format!("PGBATON_{name}_PORT"), port.to_string());
         let mut project = project();
         project.variables.extend(ports.iter().map(numbered));
-        let stack = Stack { project, ports, started: Instant::now() };
+        let started = Instant::now();
+        let mut stack = Stack { project, ports, healthy_since: started };
         stack.project.compose(&["up", "--detach", "--no-build"]);
         stack.settle();
-        println!("the stack is healthy after {:.1} s", stack.started.elapsed().as_secs_f64());
+        stack.healthy_since = Instant::now();
+        println!("the stack is healthy after {:.1} s", started.elapsed().as_secs_f64());
         stack
     }
 
@@ -152,6 +157,14 @@ impl Stack {
             recovers(self.writes()).as_deref() == Ok("f")
                 && recovers(self.reads()).as_deref() == Ok("t")
         });
+    }
+
+    /// Starts whatever a drill that failed has left stopped or paused.
+    pub fn put_back(&self) {
+        for service in EVERYTHING {
+            let _ = try_docker(&["unpause", &self.project.container(service)]);
+        }
+        self.tell(&["start"], &EVERYTHING);
     }
 
     /// A command of docker for the containers of these services.
