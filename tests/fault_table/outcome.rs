@@ -25,6 +25,8 @@ pub struct Outcome {
     lost_early: usize,
     unexplained: usize,
     pub acknowledged: usize,
+    /// The longest time that the machine's disk took for one page meanwhile.
+    pub disk: Duration,
 }
 
 /// What was seen besides the ledger.
@@ -33,11 +35,12 @@ pub(super) struct Seen {
     /// When the fault began.
     pub since: Instant,
     pub two_primaries: Duration,
+    pub disk: Duration,
 }
 
 impl Outcome {
     pub(super) fn new(fault: &Fault, how: How, seen: Seen, report: &Report) -> Outcome {
-        let Seen { fence, since, two_primaries } = seen;
+        let Seen { fence, since, two_primaries, disk } = seen;
         Outcome {
             name: fault.name,
             reach: fault.reach,
@@ -50,6 +53,7 @@ impl Outcome {
             lost_early: report.lost_before(LOSS_WINDOW, since),
             unexplained: report.unexplained.len(),
             acknowledged: report.acknowledged.len(),
+            disk,
         }
     }
 
@@ -101,8 +105,8 @@ impl Outcome {
 
     /// The table's first two lines.
     pub fn head() -> &'static str {
-        "| fault | mode | fence | refused | two writers for | lost | of acknowledged | refused, to reach | |\n\
-         |---|---|---|---|---|---|---|---|---|"
+        "| fault | mode | fence | refused | two writers for | lost | of acknowledged | refused, to reach | the disk's longest | |\n\
+         |---|---|---|---|---|---|---|---|---|---|"
     }
 
     /// Its line in the table.
@@ -119,13 +123,14 @@ impl Outcome {
         ]
         .concat();
         format!(
-            "| {} | {mode} | {} | {} | {} | {} | {} | {reach} | {} |",
+            "| {} | {mode} | {} | {} | {} | {} | {} | {reach} | {} | {} |",
             self.name,
             self.fence,
             seconds(self.gap),
             seconds(self.two_writers),
             self.lost,
             self.acknowledged,
+            seconds(self.disk),
             remarks.join("; ")
         )
     }

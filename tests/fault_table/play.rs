@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::outcome::Seen;
 use super::primary_watch::{PrimaryWatch, two_at_one_time};
 use super::{Fault, Outcome, Scene};
+use crate::support::disk_watch::DiskWatch;
 use crate::support::node::Node;
 use crate::support::wait::wait_until;
 
@@ -40,6 +41,7 @@ pub fn play(fault: &'static Fault, how: How) -> Outcome {
     let ledger = scene.cluster.open_ledger();
     ledger.wait_for_writes(scene.leader, 100, BOUND);
     let watch = PrimaryWatch::open(scene.cluster.nodes.iter().map(Node::rest).collect());
+    let disk = DiskWatch::begin();
     let begun = Instant::now();
     scene.since = begun;
     (fault.inject)(&mut scene);
@@ -52,5 +54,6 @@ pub fn play(fault: &'static Fault, how: How) -> Outcome {
     let leader = scene.cluster.wait_until_whole(WHOLE_BOUND);
     let two_primaries = two_at_one_time(&watch.close());
     let report = ledger.close(scene.cluster.nodes[leader].postgresql());
-    Outcome::new(fault, how, Seen { fence, since: scene.since, two_primaries }, &report)
+    let disk = disk.worst_since(scene.since);
+    Outcome::new(fault, how, Seen { fence, since: scene.since, two_primaries, disk }, &report)
 }

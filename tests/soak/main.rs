@@ -109,7 +109,10 @@ fn one(fault: &'static Fault, how: How) -> (String, bool) {
             let said = why.downcast_ref::<String>().cloned();
             let said = said.or_else(|| why.downcast_ref::<&str>().map(|it| (*it).to_owned()));
             let said = said.unwrap_or_default().replace('\n', " ");
-            (format!("| {} | {:?} | | | | | | | **FAILED: {said}** |", fault.name, how.mode), false)
+            (
+                format!("| {} | {:?} | | | | | | | | **FAILED: {said}** |", fault.name, how.mode),
+                false,
+            )
         }
     }
 }

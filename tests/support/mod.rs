@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod cluster;
+pub mod disk_watch;
 pub mod etcd;
 pub mod http;
 pub mod ledger;
