@@ -62,6 +62,9 @@ pub(super) enum Side {
     Local,
 }
 
+const ONE_WITHOUT_SLOTS: &str = "commits wait for 1: without replication slots (postgresql.use_slots) a standby \
+     that connects anew can confirm a commit twice";
+
 /// What does not count, and where it stands.
 pub(super) type Refused = Vec<(Side, Adjustment)>;
 
@@ -87,6 +90,10 @@ pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePos
     if dynamic.manages_synchronous_standbys() {
         guc::manage_synchronous_standbys(&mut merged, &mut refused);
     }
+    let use_slots = shared.use_slots.unwrap_or(true);
+    if dynamic.manages_synchronous_standbys() && dynamic.synchronous_node_count > 1 && !use_slots {
+        refused.push((Side::Cluster, Adjustment::new("synchronous_node_count", ONE_WITHOUT_SLOTS)));
+    }
     let config_dir = &node.postgresql.config_dir;
     let own_file = |guc: &str, name: &str| {
         merged
@@ -102,7 +109,7 @@ pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePos
         pg_ident: lines(&local.pg_ident, shared.pg_ident)
             .filter(|_| own_file("ident_file", "pg_ident.conf")),
         use_pg_rewind: local.use_pg_rewind.or(shared.use_pg_rewind).unwrap_or(false),
-        use_slots: shared.use_slots.unwrap_or(true),
+        use_slots,
         pg_ctl_timeout: local.pg_ctl_timeout.or(shared.pg_ctl_timeout).unwrap_or(PG_CTL_TIMEOUT),
         callbacks: local.callbacks.clone().or(shared.callbacks).unwrap_or_default(),
         remove_data_directory_on_rewind_failure: local

@@ -84,6 +84,24 @@ fn other_keys_are_replaced_as_a_whole_and_use_slots_is_the_clusters() {
 }
 
 #[test]
+fn without_slots_commits_wait_for_one_standby() {
+    let warned = |mode: &str, count: usize, use_slots: bool| {
+        let document = json!({
+            "synchronous_mode": mode,
+            "synchronous_node_count": count,
+            "postgresql": {"use_slots": use_slots},
+        });
+        let (dynamic, _) = Dynamic::from_document(&document, Floors::Own).unwrap();
+        effective_postgresql(&with_local(json!({})), &dynamic).warnings
+    };
+    let [warning] = &warned("on", 2, false)[..] else { panic!("one warning") };
+    assert!(warning.contains("synchronous_node_count: commits wait for 1"), "{warning}");
+    for (mode, count, use_slots) in [("off", 2, false), ("on", 1, false), ("quorum", 2, true)] {
+        assert_eq!(warned(mode, count, use_slots), [""; 0]);
+    }
+}
+
+#[test]
 fn pg_hba_lines_do_not_count_when_the_file_is_elsewhere() {
     let section = json!({"pg_hba": ["x"], "parameters": {"hba_file": "/etc/hba.conf"}});
     let merged = effective_postgresql(&with_local(section), &Dynamic::default());

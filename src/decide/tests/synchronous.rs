@@ -266,6 +266,20 @@ fn of_two_that_are_as_far_the_synchronous_standby_takes_over() {
     check(&further, "leave it to the better candidate: b");
 }
 
+/// Without a slot of its own a standby can be connected twice, and be counted twice.
+#[test]
+fn without_slots_commits_wait_for_one() {
+    let mut view = leader().streaming("b", 100).streaming("c", 100).recorded("a", "", 1);
+    let names = |view: &View| match change(view) {
+        SyncChange::SetNames { names, .. } => names,
+        other => panic!("{other:?}"),
+    };
+    Arc::make_mut(&mut view.settings).dynamic.synchronous_node_count = 2;
+    assert_eq!(names(&view), any(2, "bc"));
+    Arc::make_mut(&mut view.settings).use_slots = false;
+    assert_eq!(names(&view), any(1, "b"));
+}
+
 /// A walsender releases by the number that it has read. Whoever told these names may have died before all had.
 #[test]
 fn names_that_were_found_are_told_to_every_walsender_anew() {
