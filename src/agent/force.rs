@@ -59,8 +59,10 @@ impl<P: Ports> Agent<P> {
         self.inlets.context.settings.replace(settings);
         let within = self.lease_times().one_try;
         let written = self.inlets.context.server.configure(&effective);
+        // The bound also frees a job that got the server's files before this did, and that nobody polls meanwhile.
         self.configured = match tokio::time::timeout(within, written).await {
-            Ok(Ok(_)) => true,
+            // A job may be starting the server, with the settings of before: then once more.
+            Ok(Ok(_)) => self.job.is_none(),
             Ok(Err(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "the settings were not written");
                 false

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ enum Step {
 #[derive(Clone, Debug)]
 pub struct DiskJournal {
     path: PathBuf,
+    /// Held by a save until the disk has answered, also when whoever asked for it has gone: it must not land on what
+    /// a later one wrote.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl DiskJournal {
@@ -62,7 +66,7 @@ impl DiskJournal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Journal::default(),
             Err(error) => return Err(error),
         };
-        let this = Self { path };
+        let this = Self { path, turn: Arc::default() };
         // A directory that cannot be written is better found out now than in a race.
         this.write(&journal)?;
         Ok((this, journal))
@@ -82,8 +86,13 @@ impl DiskJournal {
 impl JournalFile for DiskJournal {
     async fn save(&self, journal: &Journal) -> io::Result<()> {
         let (this, journal) = (self.clone(), journal.clone());
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let write = move || {
+            let _turn = turn;
+            this.write(&journal)
+        };
         // A disk that does not answer must not stop the loop.
-        tokio::task::spawn_blocking(move || this.write(&journal)).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
     }
 }
 
@@ -119,6 +128,11 @@ fn read(text: &[u8]) -> serde_json::Result<Journal> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]
@@ -140,6 +154,37 @@ mod tests {
         let journal = Journal { promised, seen, unfinished, losses, slots };
         disk.write(&journal).unwrap();
         assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
+    }
+
+    /// A pipe: who opens it to write waits until somebody opens it to read.
+    struct SlowFile(PathBuf);
+
+    impl Drop for SlowFile {
+        fn drop(&mut self) {
+            let mut options = fs::OpenOptions::new();
+            let _ = options
+                .read(true)
+                .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+                .open(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_save_that_was_given_up_does_not_land_on_a_later_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (disk, _) = DiskJournal::open(directory.path()).unwrap();
+        let (beside, aside) = (disk.path.with_extension("new"), directory.path().join("aside"));
+        let slow = SlowFile(aside);
+        nix::unistd::mkfifo(&slow.0, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::hard_link(&slow.0, &beside).unwrap();
+        let promise = |term| Journal { promised: Term(term), ..Journal::default() };
+        let within = Duration::from_millis(200);
+        assert!(timeout(within, disk.save(&promise(5))).await.is_err(), "the disk does not answer");
+        fs::remove_file(&beside).unwrap();
+        assert!(timeout(within, disk.save(&promise(6))).await.is_err(), "it waits for the first");
+        drop(slow);
+        disk.save(&promise(7)).await.unwrap();
+        assert_eq!(DiskJournal::open(directory.path()).unwrap().1, promise(7));
     }
 
     #[test]

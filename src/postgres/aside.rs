@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, at, blocking};
+use super::making::refuse_beside;
 use super::place::Place;
 use super::port::ServerError;
 use super::server::LocalServer;
@@ -23,15 +24,22 @@ impl LocalServer {
         self.refuse_while_it_runs().await?;
         self.watch.forget();
         let (place, stamp) = (self.place.clone(), stamp.to_owned());
-        blocking(move || {
+        let target = self.target.clone();
+        let rename = move || {
+            refuse_beside(&target)?;
             let spot = Spot::of(&place)?;
             let kept = spot.rename(&stamp)?;
-            spot.forget_all_but(keep);
             // The place of the new data: a link to the directory still leads somewhere.
             files::make_folder(&spot.data_dir, place.owner)?;
-            Ok(kept.display().to_string())
-        })
-        .await
+            Ok((spot, kept.display().to_string()))
+        };
+        let (spot, kept) = self.turns.change(rename).await?;
+        // None of the server's files any more, and it may take long.
+        let forget = move || {
+            spot.forget_all_but(keep);
+            Ok(kept)
+        };
+        blocking(forget).await
     }
 }
 

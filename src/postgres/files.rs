@@ -5,8 +5,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::owner::Owner;
 use super::port::ServerError;
@@ -44,6 +47,42 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(ServerError::NotPossible("the agent is ending".into())),
+    }
+}
+
+/// Whose turn it is to change the server's files. Work that was given up goes on until the disk answers: whatever
+/// would change them next waits for that, so that no such work lands in the middle of it, or after it.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Arc<Mutex<()>>);
+
+/// The right to change the server's files, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _guard: OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    /// Waits for what has the turn now.
+    pub(super) async fn next(&self) -> Turn {
+        Turn { _guard: Arc::clone(&self.0).lock_owned().await }
+    }
+
+    /// Runs what changes the server's files when its turn has come.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+    ) -> Result<T, ServerError> {
+        self.next().await.write(work).await.map(|(done, _)| done)
+    }
+}
+
+impl Turn {
+    /// Runs what changes the server's files, to its end, also when nobody waits for it any more.
+    pub(super) async fn write<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+    ) -> Result<(T, Turn), ServerError> {
+        blocking(move || work().map(|done| (done, self))).await
     }
 }
 

@@ -11,7 +11,8 @@ use super::callbacks::Event;
 use super::configuration::Source;
 use super::connection::Refusal;
 use super::facts;
-use super::files::{self, blocking};
+use super::files::{self, Turn, blocking};
+use super::making::refuse_beside;
 use super::place::Place;
 use super::port::{Killed, ServerError, StartAs, StopMode};
 use super::process::{PidFile, Postmaster};
@@ -49,14 +50,13 @@ impl LocalServer {
         // Who was waited for before says nothing: until told, a server that is managed so is closed.
         self.tell_sync_names(None);
         self.set_commits_wait(settings.parameters.get(SETTING).is_some_and(|own| !own.is_empty()));
-        self.prepare_files(&settings, &source, is_standby).await?;
+        let turn = self.prepare_files(&settings, source, is_standby).await?;
         self.reads_the_files_anew();
-        self.set_source(source);
         let fenced = || ServerError::Ended("it was fenced while it was being started".into());
         if self.target.kills() != kills {
             return Err(fenced());
         }
-        let postmaster = self.launch(arguments, kills).await?;
+        let postmaster = self.launch(arguments, kills, turn).await?;
         if self.target.kills() != kills {
             // The fence may have missed the new process.
             self.kill_now().await;
@@ -93,21 +93,26 @@ impl LocalServer {
         ))
     }
 
+    /// Returns the turn to change files, which the launch takes over: nothing comes in between.
     async fn prepare_files(
         &self,
         settings: &Arc<EffectivePostgresql>,
-        source: &Source,
+        source: Source,
         is_standby: bool,
-    ) -> Result<(), ServerError> {
-        let (place, settings, source) = (self.place.clone(), settings.clone(), source.clone());
-        blocking(move || {
+    ) -> Result<Turn, ServerError> {
+        let turn = self.turns.next().await;
+        self.set_source(source.clone());
+        let (place, settings, target) = (self.place.clone(), settings.clone(), self.target.clone());
+        let prepare = move || {
+            // While the turn was waited for, a start that was given up may have launched a server.
+            refuse_beside(&target)?;
             // No process of the server is there, so whatever the file names, it is not the server.
             files::remove(&place.data_dir.join("postmaster.pid"))?;
             place.remove_planted_at_the_end()?;
             place.configure(&settings, &source)?;
             place.signal(is_standby)
-        })
-        .await
+        };
+        turn.write(prepare).await.map(|((), turn)| turn)
     }
 
     /// The controlled settings go on the command line, where `ALTER SYSTEM` cannot reach them. A
@@ -137,6 +142,7 @@ impl LocalServer {
         &self,
         arguments: Vec<(String, String)>,
         kills: u64,
+        turn: Turn,
     ) -> Result<Arc<Postmaster>, ServerError> {
         let program = self.settings().program(Program::Postgres);
         let place = self.place.clone();
@@ -148,7 +154,7 @@ impl LocalServer {
             .programs
             .spawner
             .run(move || {
-                let _inside = runtime.enter();
+                let (_inside, _turn) = (runtime.enter(), turn);
                 let postmaster = match ward {
                     Some(ward) => ward.start(&program, &place, &arguments)?,
                     None => {

@@ -11,6 +11,7 @@ use super::port::{CopyProgress, ServerError, Upstream};
 use super::programs::Run;
 use super::server::LocalServer;
 use crate::config::{Account, Authentication, Program};
+use crate::fence::Target;
 use crate::values::SystemId;
 
 /// What `pg_rewind` calls on its source, for an account that is no superuser.
@@ -40,22 +41,23 @@ impl LocalServer {
         if let Some(password) = superuser.password.clone() {
             let (path, place) = (password_file.clone(), place.clone());
             let manner = Manner { owner: place.owner, mode: 0o600 };
-            blocking(move || {
-                files::make_folder(&place.state_dir, place.owner)?;
-                files::write(&path, &format!("{password}\n"), manner)
-            })
-            .await?;
+            self.turns
+                .change(move || {
+                    files::make_folder(&place.state_dir, place.owner)?;
+                    files::write(&path, &format!("{password}\n"), manner)
+                })
+                .await?;
             run = run.arg("--pwfile").arg(&password_file);
         }
         let options = place.bootstrap.as_ref().map(|bootstrap| bootstrap.initdb.clone());
         let run = run.args(options.unwrap_or_default());
         let done = self.programs.run(run).await;
-        let removed = blocking(move || files::remove(&password_file)).await;
+        let removed = self.turns.change(move || files::remove(&password_file)).await;
         done?;
         removed?;
         let system_id = self.read_control_data().await?.system_id();
         let system_id = system_id.map_err(ServerError::NotPossible)?;
-        blocking(move || place.append_hba(&settings)).await?;
+        self.turns.change(move || place.append_hba(&settings)).await?;
         Ok(system_id)
     }
 
@@ -75,7 +77,7 @@ impl LocalServer {
         progress: impl Fn(CopyProgress),
     ) -> Result<(), ServerError> {
         let place = self.place.clone();
-        blocking(move || place.write_pgpass()).await?;
+        self.turns.change(move || place.write_pgpass()).await?;
         let account = &self.place.accounts.replication;
         let programs_major = match self.major_of_programs().await {
             Some(major) => major,
@@ -95,14 +97,14 @@ impl LocalServer {
         self.programs.run_telling(run, tell).await?;
         // From its first moment the copy is a standby's, also to whoever finds it not started yet.
         let place = self.place.clone();
-        blocking(move || place.signal(true)).await
+        self.turns.change(move || place.signal(true)).await
     }
 
     /// Takes the directory for its own: from here on what is in it was made here.
     async fn begin_making(&self) -> Result<(), ServerError> {
         self.refuse_while_it_runs().await?;
         let place = self.place.clone();
-        blocking(move || {
+        let begin = move || {
             let data_dir = &place.data_dir;
             if !at(data_dir, "listing", files::is_empty(data_dir))? {
                 return Err(ServerError::NotPossible(format!(
@@ -115,15 +117,16 @@ impl LocalServer {
             let Some(owner) = place.owner else { return Ok(()) };
             at(data_dir, "changing the owner", owner.take(data_dir))?;
             at(data_dir, "setting permissions of", fs::set_permissions(data_dir, private()))
-        })
-        .await
+        };
+        self.turns.change(begin).await
     }
 
     /// Keeps what was made, or removes it.
     async fn end_making<T>(&self, made: Result<T, ServerError>) -> Result<T, ServerError> {
         let (place, failed) = (self.place.clone(), made.is_err());
         self.watch.forget();
-        if failed && let Err(error) = blocking(move || clear(&place)).await {
+        let clear = move || clear(&place);
+        if failed && let Err(error) = self.turns.change(clear).await {
             tracing::warn!(%error, "what a failed step left could not be removed");
         }
         made
@@ -134,19 +137,18 @@ impl LocalServer {
             return Err(ServerError::NotPossible("a server runs on the data directory".into()));
         }
         let target = self.target.clone();
-        match blocking(move || Ok(target.living().len())).await? {
-            0 => Ok(()),
-            left => Err(ServerError::NotPossible(format!(
-                "{left} processes of a server are still in the data directory"
-            ))),
-        }
+        blocking(move || refuse_beside(&target)).await
     }
 
     pub(super) async fn remove_all(&self) -> Result<(), ServerError> {
         self.refuse_while_it_runs().await?;
         self.watch.forget();
-        let place = self.place.clone();
-        blocking(move || clear(&place)).await
+        let (place, target) = (self.place.clone(), self.target.clone());
+        let clear = move || {
+            refuse_beside(&target)?;
+            clear(&place)
+        };
+        self.turns.change(clear).await
     }
 
     pub(super) async fn make_accounts(&self) -> Result<(), ServerError> {
@@ -174,7 +176,7 @@ impl LocalServer {
             return Ok(());
         };
         let place = self.place.clone();
-        blocking(move || place.write_pgpass()).await?;
+        self.turns.change(move || place.write_pgpass()).await?;
         let access = self.access()?;
         let (host, port) = access.address();
         let conninfo = Conninfo::default()
@@ -189,6 +191,16 @@ impl LocalServer {
             .env("PGPASSFILE", &self.place.pgpass)
             .env("PGOPTIONS", "-c synchronous_commit=local -c statement_timeout=0");
         self.programs.run(run).await.map(drop)
+    }
+}
+
+/// Nothing of a server may be in the data directory.
+pub(super) fn refuse_beside(target: &Target) -> Result<(), ServerError> {
+    match target.living().len() {
+        0 => Ok(()),
+        left => Err(ServerError::NotPossible(format!(
+            "{left} processes of a server are still in the data directory"
+        ))),
     }
 }
 

@@ -2,13 +2,12 @@
 //! half way may have been done all the same, and so may the last one of an agent that died before it told: the
 //! files are then as they should be, and the server has not read them.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 
 use super::configuration::{self, Source};
-use super::files::{self, blocking};
+use super::files;
 use super::port::ServerError;
 use super::process::Postmaster;
 use super::server::LocalServer;
@@ -21,58 +20,40 @@ pub(super) struct Reloads(Mutex<Count>);
 
 #[derive(Debug)]
 struct Count {
-    begun: u64,
+    /// The last write that ended. One that was begun later may still change the files, also after whoever began it
+    /// has given it up; the next begins when it has.
+    ended: u64,
     told: u64,
-    /// Those that may still change the files, also after whoever began them has given them up.
-    under_way: BTreeSet<u64>,
-}
-
-impl Count {
-    /// The last write before which none is under way.
-    fn written(&self) -> u64 {
-        self.under_way.first().map_or(self.begun, |first| first - 1)
-    }
 }
 
 impl Default for Reloads {
-    /// As if an earlier agent had begun to write.
+    /// As if an earlier agent had written.
     fn default() -> Self {
-        Self(Mutex::new(Count { begun: 1, told: 0, under_way: BTreeSet::new() }))
+        Self(Mutex::new(Count { ended: 1, told: 0 }))
     }
 }
 
 impl Reloads {
     /// A write begins; which one it is, and whether one before it was never told of.
     fn begin(&self) -> (u64, bool) {
-        let mut count = self.lock();
-        let is_due = count.begun > count.told;
-        count.begun += 1;
-        let write = count.begun;
-        count.under_way.insert(write);
-        (write, is_due)
+        let count = self.lock();
+        (count.ended + 1, count.ended > count.told)
     }
 
     /// This write changes the files no more.
     fn ended(&self, write: u64) {
-        self.lock().under_way.remove(&write);
+        self.lock().ended = write;
     }
 
-    /// This write has changed nothing, and all before it were told of.
-    fn changed_nothing(&self, write: u64) {
-        let mut count = self.lock();
-        if count.begun == write && count.written() == write {
-            count.told = write;
-        }
-    }
-
-    /// The server reads the files as this write left them, or reads them for the first time.
+    /// The server reads the files as this write left them, or has read them as they are.
     fn told(&self, write: u64) {
         let mut count = self.lock();
         count.told = count.told.max(write);
     }
 
+    /// The last write that has ended.
     fn written(&self) -> u64 {
-        self.lock().written()
+        self.lock().ended
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Count> {
@@ -96,11 +77,19 @@ impl LocalServer {
         &self,
         source: Option<Source>,
     ) -> Result<(bool, bool), ServerError> {
+        let turn = self.turns.next().await;
         let (write, was_due) = self.reloads.begin();
+        if let Some(source) = source {
+            self.set_source(source);
+        }
         let (place, settings) = (self.place.clone(), self.settings_to_write());
-        let source = source.or_else(|| self.source());
+        if settings.parameters.get(SETTING).is_none_or(String::is_empty) {
+            // Whoever names somebody again has to find out anew.
+            self.set_commits_wait(false);
+        }
+        let source = self.source();
         let reloads = Arc::clone(&self.reloads);
-        let written = blocking(move || {
+        let written = turn.write(move || {
             let write_them = || {
                 let source = match source {
                     Some(source) => source,
@@ -110,17 +99,15 @@ impl LocalServer {
                         configuration::source_in(&conf)
                     }
                 };
-                let changed = place.configure(&settings, &source)?;
-                Ok((source, changed))
+                place.configure(&settings, &source)
             };
             let written = write_them();
             reloads.ended(write);
             written
         });
-        let (source, changed) = written.await?;
-        self.set_source(source);
+        let (changed, _turn) = written.await?;
         if !changed && !was_due {
-            self.reloads.changed_nothing(write);
+            self.reloads.told(write);
         }
         Ok((changed, changed || was_due))
     }
@@ -172,26 +159,22 @@ mod tests {
         reloads.told(first);
         let (second, is_due) = ended(&reloads);
         assert!(!is_due);
-        reloads.changed_nothing(second);
-        assert!(!ended(&reloads).1, "nothing has changed");
         // That one was given up: whether it changed anything is not known.
-        let (fourth, is_due) = ended(&reloads);
+        let (third, is_due) = ended(&reloads);
         assert!(is_due);
-        reloads.told(fourth);
+        reloads.told(third);
+        reloads.told(second);
         assert!(!ended(&reloads).1);
     }
 
     #[test]
     fn a_write_that_is_under_way_is_not_taken_for_told() {
         let reloads = Reloads::default();
-        reloads.told(reloads.written());
         let (slow, _) = reloads.begin();
-        let (quick, _) = ended(&reloads);
-        reloads.changed_nothing(quick);
         reloads.told(reloads.written());
-        assert!(ended(&reloads).1, "the slow one may end any time");
         reloads.ended(slow);
+        assert!(reloads.begin().1, "it changed the files after that");
         reloads.told(reloads.written());
-        assert!(!ended(&reloads).1);
+        assert!(!reloads.begin().1);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::configuration::Source;
 use super::files::blocking;
+use super::making::refuse_beside;
 use super::port::{ControlState, ServerError, Upstream};
 use super::programs::Run;
 use super::server::LocalServer;
@@ -82,13 +83,15 @@ impl LocalServer {
     async fn ready_for_repair(&self, as_standby: bool) -> Result<(), ServerError> {
         self.refuse_while_it_runs().await?;
         let (place, settings) = (self.place.clone(), self.settings());
+        let target = self.target.clone();
         self.set_source(Source::default());
-        blocking(move || {
+        let make_ready = move || {
+            refuse_beside(&target)?;
             super::files::remove(&place.data_dir.join("postmaster.pid"))?;
             place.configure(&settings, &Source::default())?;
             place.signal(as_standby)
-        })
-        .await
+        };
+        self.turns.change(make_ready).await
     }
 }
 

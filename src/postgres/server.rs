@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::callbacks::{CallbackRunner, Event};
 use super::configuration::Source;
 use super::connection::{Access, Session};
-use super::files::{self, blocking, bounded};
+use super::files::{self, Turns, blocking, bounded};
 use super::place::Place;
 use super::port::{
     CopyProgress, Killed, Look, Promoted, Server, ServerError, Settled, StartAs, StopMode, Upstream,
@@ -48,6 +48,7 @@ pub struct LocalServer {
     pub(super) complaints: Arc<Complaints>,
     pub(super) reloads: Arc<Reloads>,
     pub(super) outdated: Outdated,
+    pub(super) turns: Turns,
     shared: Mutex<Shared>,
 }
 
@@ -105,6 +106,7 @@ impl LocalServer {
             complaints: Arc::default(),
             reloads: Arc::default(),
             outdated: Outdated::default(),
+            turns: Turns::default(),
             shared: Mutex::new(shared),
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::configuration::Source;
 use super::connection::Session;
-use super::files::{self, blocking};
+use super::files;
 use super::history;
 use super::lifecycle::POLL;
 use super::port::{Promoted, ServerError, Settled, Upstream};
@@ -99,7 +99,7 @@ impl LocalServer {
         burnt: &[Timeline],
     ) -> Result<(), ServerError> {
         let (place, burnt) = (self.place.clone(), burnt.to_vec());
-        blocking(move || {
+        let plant = move || {
             let of_parent = history::path(&place.data_dir, parent);
             let ancestors = history::ancestors(&place.data_dir, parent);
             let ancestors = files::at(&of_parent, "reading", ancestors)?;
@@ -108,8 +108,8 @@ impl LocalServer {
                 place.plant(&history::path(&place.data_dir, timeline), &content)?;
             }
             files::sync_folder(&place.data_dir.join("pg_wal"))
-        })
-        .await
+        };
+        self.turns.change(plant).await
     }
 
     pub(super) async fn promote_now(&self) -> Result<Promoted, ServerError> {

@@ -9,6 +9,7 @@ mod found;
 mod made;
 mod moved;
 mod rejoined;
+mod stalled;
 mod statistics;
 mod synchronous;
 mod traffic;
