@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pgbaton::cluster::{
-    Cluster, HistoryEntry, Initialize, Member, MemberState, ReplicationState, Request, Role,
-    SyncState, Versioned,
+    Cluster, HistoryEntry, Initialize, Loss, LossStep, Member, MemberState, ReplicationState,
+    Request, Role, SyncState, Versioned,
 };
 use pgbaton::ctl::{
     Format, ListOptions, MemberEvent, render, render_events, render_history, render_topology,
@@ -157,6 +157,16 @@ fn programs_get_full_names_and_no_footers() {
 }
 
 #[test]
+fn who_is_not_chosen_as_a_leader_says_why() {
+    let other = |value| fields(value);
+    let b = Member { other: other(json!({"pgbaton_unfit": "its disk does not answer"})), ..pg_b() };
+    let mut cluster = cluster(vec![b]);
+    let leader = cluster.members.get_mut(&"pg-a".into()).expect("the leader");
+    Arc::make_mut(leader).other = other(json!({"pgbaton_not_receiving": false}));
+    check("list_unfit.txt", &pretty(&cluster));
+}
+
+#[test]
 fn the_history_of_timelines() {
     let entry = |timeline, lsn| HistoryEntry {
         timeline,
@@ -180,6 +190,23 @@ fn the_history_of_timelines() {
     ] {
         check(file, &render_history(&cluster, format));
     }
+    let loss = Loss {
+        at_micros: 1_925_457_164_101_010,
+        timeline: Timeline(2),
+        from: Some(Lsn(50_331_800)),
+        to: Lsn(50_332_000),
+        is_exact: true,
+        step: LossStep::Rewind,
+    };
+    let second = Loss { from: None, is_exact: false, step: LossStep::SetAside, ..loss };
+    let losses = [("pg-a".into(), vec![loss]), ("pg-b".into(), vec![second])].into();
+    let with_losses = Cluster { losses, ..cluster };
+    check("history_losses.txt", &render_history(&with_losses, Format::Pretty));
+    let for_programs = render_history(&with_losses, Format::Json);
+    assert_eq!(
+        for_programs,
+        render_history(&Cluster { losses: Default::default(), ..with_losses }, Format::Json)
+    );
     check("history_empty.txt", &render_history(&Cluster::default(), Format::Pretty));
 }
 

@@ -13,7 +13,7 @@ use crate::cluster::{Ballot, Guard, Lineage, Refusal, SyncNames, Versioned, Vote
 use crate::decide::{LeaseSight, Me, Settings, Sight};
 use crate::postgres::CopyProgress;
 use crate::publish::{Events, Metrics};
-use crate::values::{Lsn, Monotonic, Revision, Term, Timeline, WalPosition};
+use crate::values::{Lsn, MemberName, Monotonic, Revision, Term, Timeline, WalPosition};
 
 /// Something an effect found out, for the loop's memory.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub enum Note {
     Leave(Option<String>),
     /// A rewind ended: well, or with what it said where that was about the data.
     Rewound(Result<(), String>),
-    /// A leader was asked whether it has the log from here on; whether it is gone.
-    LogAsked(WalPosition, bool),
+    /// A leader was asked whether it has the log from here on; its name, where it is gone.
+    LogAsked(WalPosition, Option<MemberName>),
     /// How far a copy is.
     Copy(CopyProgress),
     /// This node was promoted to this timeline, for the callbacks and the log.

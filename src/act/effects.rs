@@ -99,7 +99,10 @@ pub async fn carry_out<P: Ports>(
 }
 
 fn concerns_slots(effect: &Effect) -> bool {
-    matches!(effect, Effect::ArrangeSlots { .. } | Effect::AdvanceSlots(_))
+    matches!(
+        effect,
+        Effect::ArrangeSlots { .. } | Effect::AdvanceSlots(_) | Effect::MakeLogicalSlot { .. }
+    )
 }
 
 fn tell<P: Ports>(

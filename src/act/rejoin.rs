@@ -1,5 +1,7 @@
 //! The steps of a node's way back that destroy something, or ask before they do.
 
+use std::io::ErrorKind;
+
 use jiff::Timestamp;
 
 use super::context::{Context, Note};
@@ -41,12 +43,25 @@ pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result
 }
 
 fn is_about_the_way(error: &ServerError) -> bool {
-    let ServerError::Program { stderr, .. } = error else {
-        return !matches!(error, ServerError::Program { .. });
+    let stderr = match error {
+        ServerError::Program { stderr, .. } => stderr,
+        ServerError::NoProgram { source, .. } => return source.kind() != ErrorKind::NotFound,
+        _ => return true,
     };
-    ["connection to server", "could not connect", "server closed the connection", "no connection"]
-        .iter()
-        .any(|said| stderr.contains(said))
+    // It was reached, and will say the same next time.
+    let is_refused =
+        ["password authentication failed", "no password supplied", "no pg_hba.conf entry"]
+            .iter()
+            .any(|said| stderr.contains(said));
+    let has_lost_the_way = [
+        "connection to server",
+        "could not connect",
+        "server closed the connection",
+        "no connection",
+    ]
+    .iter()
+    .any(|said| stderr.contains(said));
+    has_lost_the_way && !is_refused
 }
 
 /// Writes down what is about to be given up: on this disk first, then in the log. The store gets it with
@@ -104,6 +119,33 @@ pub async fn ask_for_log<P: Ports>(
     if is_gone {
         tracing::warn!(%from.lsn, upstream = %upstream.name, "the log that this standby needs is gone");
     }
-    context.note(Note::LogAsked(from, is_gone));
+    context.note(Note::LogAsked(from, is_gone.then(|| upstream.name.clone())));
     answer.map(drop).map_err(EffectError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_refuses_was_reached() {
+        let said = |text: &str| {
+            let (program, stderr) = ("pg_rewind".to_owned(), text.to_owned());
+            is_about_the_way(&ServerError::Program { program, status: "1".to_owned(), stderr })
+        };
+        assert!(said("connection to server at \"10.0.0.1\", port 5432 failed: Connection refused"));
+        assert!(said(
+            "connection to server ... failed: FATAL:  the database system is starting up"
+        ));
+        assert!(!said(
+            "connection to server ... failed: FATAL:  password authentication failed for user"
+        ));
+        assert!(!said("could not find previous WAL record at 0/2000028"));
+        let missing = |kind: ErrorKind| {
+            let (program, source) = ("pg_rewind".to_owned(), kind.into());
+            is_about_the_way(&ServerError::NoProgram { program, source })
+        };
+        assert!(!missing(ErrorKind::NotFound));
+        assert!(missing(ErrorKind::WouldBlock));
+    }
 }

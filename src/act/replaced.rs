@@ -48,7 +48,8 @@ pub async fn refound<P: Ports>(
             Err(error) => tracing::info!(error = &error as &dyn std::error::Error, "no objection"),
         }
     }
-    Ok(context.lease.refound(term).await.map(drop)?)
+    let commits_wait = context.settings().dynamic.manages_synchronous_standbys();
+    Ok(context.lease.refound(term, commits_wait).await.map(drop)?)
 }
 
 fn objection(name: &str, why: &str) -> EffectError {

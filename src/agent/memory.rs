@@ -72,7 +72,8 @@ impl Memory {
         {
             self.request_tried = Some((request, reason.clone()));
         }
-        if kind == JobKind::Start {
+        // A recovery by itself reads the same log.
+        if matches!(kind, JobKind::Start | JobKind::Rewind) {
             self.ladder.start_failed(&reason);
         }
         self.failure = Some(Failure { kind, at, reason, times });
@@ -104,6 +105,15 @@ fn is_diverged(server: &State, cluster: Option<&Cluster>) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recovery_that_finds_damage_counts_as_a_start_that_does() {
+        let mut memory = Memory::default();
+        let why = "postgres failed: PANIC:  could not locate a valid checkpoint record";
+        memory.failed(JobKind::Rewind, Monotonic::ZERO, why.into(), None);
+        memory.failed(JobKind::Rewind, Monotonic::ZERO, "it was killed".into(), None);
+        assert_eq!(memory.ladder.damaged.0, 1);
+    }
 
     #[test]
     fn what_failed_before_a_promotion_does_not_hold_up_the_leader() {

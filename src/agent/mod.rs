@@ -314,9 +314,9 @@ impl<P: Ports> Agent<P> {
                     self.memory.ladder.rewinds_failed += 1;
                     self.memory.ladder.last_error = why;
                 }
-                Note::LogAsked(from, is_gone) => {
+                Note::LogAsked(from, gone_at) => {
                     self.memory.ladder.asked_at = Some(self.now());
-                    self.memory.ladder.log_gone = is_gone.then_some(from);
+                    self.memory.ladder.log_gone = gone_at.map(|leader| (from, leader));
                 }
                 Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {

@@ -55,7 +55,7 @@ const WAL_KEEP_SIZE_DEFAULT: &str = "128MB";
 /// PostgreSQL lets slots keep log without bound, and a member or consumer that is gone then fills the
 /// disk of the primary. With this much it can be away for hours, and the disk of a server holds it.
 pub const MAX_SLOT_WAL_KEEP_SIZE: &str = "max_slot_wal_keep_size";
-const MAX_SLOT_WAL_KEEP_SIZE_DEFAULT: &str = "8GB";
+pub const MAX_SLOT_WAL_KEEP_SIZE_DEFAULT: &str = "8GB";
 /// The default, in bytes.
 pub const MAX_SLOT_WAL_KEEP_BYTES_DEFAULT: u64 = 8 << 30;
 
@@ -111,10 +111,6 @@ pub(super) fn merge(node: &NodeConfig, shared: &SharedSettings, refused: &mut Re
         (None, Some(recovery)) => take(Side::Cluster, "recovery_conf", recovery),
         (None, None) => {}
     }
-    // Beside the user's own value, which stands, if there is one.
-    parameters
-        .entry(MAX_SLOT_WAL_KEEP_SIZE.to_owned())
-        .or_insert_with(|| MAX_SLOT_WAL_KEEP_SIZE_DEFAULT.to_owned());
     let command_line = controlled(node, &shared.parameters, refused);
     parameters.extend(command_line.iter().cloned());
     parameters.insert(WAL_KEEP_SIZE.to_owned(), wal_keep_size(&shared.parameters, refused));

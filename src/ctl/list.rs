@@ -16,7 +16,8 @@ const REASON_WIDTH_MAX: usize = 50;
 
 const HELP: &str = "\
 TL is the timeline. Receive LSN and Replay LSN are how far a standby has come, each followed by
-how far that lies behind the leader, in MB.
+how far that lies behind the leader, in MB. Unfit, where there is anything to say, is why a member
+is not chosen as the leader.
 
 Examples:
   pgbaton ctl -c node.yml list
@@ -132,7 +133,10 @@ const fn extra(name: &'static str, value: fn(&MemberRow) -> Value) -> Column {
 
 const REASON: &str = "Pending restart reason";
 
-const COLUMNS: [Column; 13] = [
+/// Not among Patroni's: where nobody has a value, it is not there.
+const UNFIT: &str = "Unfit";
+
+const COLUMNS: [Column; 14] = [
     column("Member", "Member", Align::Left, |row| row.name.clone().into()),
     column("Host", "Host", Align::Left, |row| row.host.clone().into()),
     column("Role", "Role", Align::Left, |row| row.role.into()),
@@ -145,6 +149,7 @@ const COLUMNS: [Column; 13] = [
     extra("Pending restart", |row| if row.pending_restart { "*" } else { "" }.into()),
     extra(REASON, |row| row.pending_reasons.join("\n").into()),
     extra("Scheduled restart", |row| row.scheduled_restart.clone().into()),
+    extra(UNFIT, |row| row.unfit.clone().into()),
     extra("Tags", |row| match row.tags.is_empty() {
         true => "".into(),
         false => Value::Object(row.tags.clone()),
@@ -154,7 +159,8 @@ const COLUMNS: [Column; 13] = [
 fn columns(rows: &[MemberRow], options: ListOptions) -> Vec<&'static Column> {
     let has_value =
         |column: &Column| rows.iter().any(|row| !row.host.is_empty() && (column.value)(row) != "");
-    let is_shown = |column: &&Column| !column.is_extra || options.extended || has_value(column);
+    let is_asked_for = |column: &Column| options.extended && column.name != UNFIT;
+    let is_shown = |column: &&Column| !column.is_extra || is_asked_for(column) || has_value(column);
     COLUMNS.iter().filter(is_shown).collect()
 }
 

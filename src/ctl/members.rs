@@ -4,7 +4,7 @@
 use hyper::Uri;
 use serde_json::{Map, Value};
 
-use crate::cluster::{Cluster, Member, MemberState};
+use crate::cluster::{Cluster, Member, MemberState, NOT_RECEIVING};
 use crate::config::{Dynamic, Floors, SynchronousMode};
 use crate::dcs::codec::{replication_state_text, state_text};
 use crate::values::{Lsn, MemberName};
@@ -29,6 +29,8 @@ pub(super) struct MemberRow {
     /// One `setting: old->new` each.
     pub(super) pending_reasons: Vec<String>,
     pub(super) scheduled_restart: String,
+    /// Why it is not chosen as a leader, as far as that is about itself.
+    pub(super) unfit: String,
     pub(super) tags: Map<String, Value>,
 }
 
@@ -108,6 +110,7 @@ fn row(cluster: &Cluster, dynamic: &Dynamic, member: &Member) -> MemberRow {
         pending_restart: member.other.get("pending_restart").is_some_and(is_truthy),
         pending_reasons: pending_reasons(member),
         scheduled_restart: scheduled_restart(member),
+        unfit: unfit(member),
         tags: member.tags.clone(),
     }
 }
@@ -166,6 +169,12 @@ fn megabytes(bytes: u64) -> u64 {
     let (whole, rest) = (bytes >> 20, bytes & 0xF_FFFF);
     let is_up = rest > 0x8_0000 || (rest == 0x8_0000 && whole % 2 == 1);
     whole + u64::from(is_up)
+}
+
+fn unfit(member: &Member) -> String {
+    let receives_nothing = member.other.get(NOT_RECEIVING).is_some_and(is_truthy);
+    let why = member.unfit().or(receives_nothing.then_some("it receives nothing from the leader"));
+    why.unwrap_or_default().to_owned()
 }
 
 fn is_truthy(value: &Value) -> bool {

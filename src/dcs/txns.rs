@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use super::{Compare, LeaseId, Op, Txn, codec, keys};
-use crate::cluster::{Basis, Baton, Guard, Initialize, Loss, Member, Presence, Recovered, Request};
+use crate::cluster::{
+    Basis, Baton, Guard, Initialize, Loss, Member, Presence, Recovered, Request, SyncState,
+};
 use crate::mutants::{Mutant, planted};
 use crate::values::{Incarnation, MemberName, Revision};
 
@@ -79,17 +81,28 @@ pub fn rests_on(basis: Basis) -> impl Iterator<Item = Compare> {
 }
 
 /// A person accepts a store that went back: what it says of promotions is dropped, the next leader
-/// writes down anew what its data is. What was once asked for is not asked for any more.
+/// writes down anew what its data is. So is what it says of synchronous standbys, which may have changed since.
+/// What was once asked for is not asked for any more.
 pub fn recovered(read_at: Revision, recovered: &Recovered) -> Txn {
     let mut txn = replaced(keys::RECOVERED, read_at, codec::recovered(recovered));
     txn.ops.push(Op::Delete(keys::LINEAGE.to_owned()));
+    txn.ops.push(Op::Delete(keys::SYNC.to_owned()));
     txn.ops.push(put(keys::FAILOVER, codec::request(None)));
     txn
 }
 
-/// The holder of a cluster that the store has lost takes the baton of a later term in the empty store.
-pub fn refounded(next: &Baton, lease: Option<LeaseId>) -> Txn {
+/// The holder of a cluster that the store has lost takes the baton of a later term in the empty store. Where
+/// commits wait for standbys, nobody but the holder is known to have them all, until it has written down who has.
+pub fn refounded(next: &Baton, lease: Option<LeaseId>, commits_wait: bool) -> Txn {
     let mut txn = taken(Revision::ABSENT, next, lease);
+    if commits_wait {
+        let alone = SyncState {
+            leader: Some(next.holder.clone()),
+            standbys: Default::default(),
+            quorum: 0,
+        };
+        txn.ops.push(put(keys::SYNC, codec::sync(&alone)));
+    }
     txn.compares.push(at(keys::INITIALIZE, Revision::ABSENT));
     txn.compares.push(at(keys::GUARD, Revision::ABSENT));
     txn
@@ -191,13 +204,28 @@ mod tests {
             renewed(at, &baton, Some(LeaseId(1))),
             taken(at, &baton, None),
             released(at, &baton),
-            refounded(&baton, None),
+            refounded(&baton, None, true),
             claimed(Incarnation(1), LeaseId(1)),
             unclaimed(at),
             founded(&baton.guard(), at, Vec::new()),
         ] {
             assert!(!txn.compares.is_empty(), "{txn:?}");
         }
+    }
+
+    #[test]
+    fn in_an_emptied_store_the_holder_alone_has_every_commit() {
+        let record = |commits_wait| {
+            let txn = refounded(&baton(), None, commits_wait);
+            let of_sync = |op: Op| match op {
+                Op::Put(key, value, _) if key == keys::SYNC => Some(value),
+                _ => None,
+            };
+            txn.ops.into_iter().find_map(of_sync)
+        };
+        assert_eq!(record(false), None);
+        let spelled = br#"{"leader":"pg-a","quorum":0,"sync_standby":null}"#;
+        assert_eq!(record(true), Some(Bytes::from_static(spelled)));
     }
 
     #[test]

@@ -205,9 +205,11 @@ pub fn lead_on(view: &View, _: &PrimaryFacts) -> Decision {
     Decision::wait(Reason::plain("lead: the members carry the lease, the store is away"))
 }
 
-/// The list as it should be, where it is not: everybody who has said where their agent is, and who streams from
-/// here all the same: cut off from the store alone, such a member could carry this primary, or go on after it, and
-/// from a list with the leader's name only nobody ever could. Not of two: there no one else may be gone.
+/// The list as it should be, where it is not: everybody who has said where their agent is. Where nobody else has,
+/// those stay who stream from here all the same: cut off from the store alone, such a member could carry this primary,
+/// or go on after it, and from a list with the leader's name only nobody ever could. Otherwise they do not: a server
+/// streams on without its agent, too, which then neither accepts anybody nor says that it does not. Not of two:
+/// there no one else may be gone.
 pub fn list_is_due(view: &View) -> Option<Effect> {
     let cluster = view.cluster();
     let read_at = cluster.failsafe.as_ref().map_or(Revision::ABSENT, |list| list.revision);
@@ -218,7 +220,8 @@ pub fn list_is_due(view: &View) -> Option<Effect> {
     let members = cluster.members.values();
     let listed = members.filter_map(|one| Some((one.name.clone(), one.api_url.clone()?)));
     let mut wanted: Listed = listed.collect();
-    let list = cluster.failsafe.as_ref().filter(|list| list.value.len() > 2);
+    let is_alone = wanted.len() <= 1;
+    let list = cluster.failsafe.as_ref().filter(|list| is_alone && list.value.len() > 2);
     if let (Some(list), State::Primary(facts)) = (list, &*view.server) {
         let streams =
             |name: &MemberName| facts.downstreams.iter().any(|row| row.name == name.as_str());

@@ -8,7 +8,7 @@ use crate::cluster::{
 };
 use crate::config::DivergedData;
 use crate::mutants::{Mutant, planted};
-use crate::values::{Monotonic, WalPosition};
+use crate::values::{MemberName, Monotonic, WalPosition};
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Unfinished, View};
@@ -38,8 +38,8 @@ pub struct Ladder {
     pub damaged: (u32, String),
     /// Where a standby without a stream stands, and since when.
     pub stuck: Option<(WalPosition, Monotonic)>,
-    /// The position from which the leader has no log any more.
-    pub log_gone: Option<WalPosition>,
+    /// The position from which a leader has no log any more, and which one. The next leader may have it.
+    pub log_gone: Option<(WalPosition, MemberName)>,
     /// When the leader was last asked for it.
     pub asked_at: Option<Monotonic>,
     /// Whether the server had crashed as a primary when it was found down, and has let nobody in since.
@@ -231,7 +231,8 @@ fn given_up(view: &View, control: &Control, step: LossStep) -> Option<Loss> {
         timeline: control.timeline,
         from: lineage.left_at(end, &control.ancestors),
         to: control.end,
-        is_exact: !control.state.was_standby(),
+        // The control file of one that crashed tells its last checkpoint.
+        is_exact: control.state == ControlState::ShutDown,
         step,
     })
 }
@@ -274,7 +275,7 @@ pub fn without_log(view: &View, facts: &StandbyFacts, leader: &Upstream) -> Opti
     if !is_stuck(view, facts) || !upstream::serves(view, leader) {
         return None;
     }
-    if ladder.log_gone == Some(at) {
+    if ladder.log_gone.as_ref() == Some(&(at, leader.name.clone())) {
         let within = view.settings.dynamic.retry_timeout;
         let stop = Effect::Stop { mode: StopMode::Fast, within };
         let why = format!("from {} on, which {} does not have any more", at.lsn, leader.name);
@@ -293,7 +294,7 @@ pub fn without_log(view: &View, facts: &StandbyFacts, leader: &Upstream) -> Opti
 /// A standby that was taken down because its log is gone: all it has is on the history, so nothing is
 /// lost with it.
 pub fn copy_anew(view: &View, leader: &Upstream) -> Option<Decision> {
-    let at = view.memory.ladder.log_gone?;
+    let (at, _) = view.memory.ladder.log_gone.as_ref().filter(|(_, at)| *at == leader.name)?;
     if !upstream::serves(view, leader) {
         let reason = Reason::plain("stay down: there is no leader to copy from yet");
         return Some(Decision::wait(reason));

@@ -171,7 +171,8 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     let missing: Vec<String> = wanted.iter().filter(|name| !has(name)).cloned().collect();
     let is_wanted = |slot: &Slot| wanted.contains(&slot.name) || permanent.contains(&*slot.name);
     let may_go = |slot: &&Slot| {
-        let is_lost = slot.log == SlotLog::Lost;
+        // A logical one that is made anew would have its consumer go on past what it has missed, without a word.
+        let is_lost = slot.log == SlotLog::Lost && slot.kind == SlotKind::Physical;
         let is_known = view.memory.slots.managed.contains(&slot.name) || is_wanted(slot);
         !slot.is_active && is_known && !is_ignored(view, slot) && (is_lost || !is_wanted(slot))
     };
@@ -179,14 +180,22 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
     let mut effects = moved_on(of_the_passed_on(view, facts));
     effects.extend(arranged(missing, unwanted));
-    for slot in &view.settings.dynamic.slots {
-        let Some((database, plugin)) = &slot.logical else { continue };
-        if !has(&slot.name) {
-            let (name, database) = (slot.name.clone(), database.clone());
-            effects.push(Effect::MakeLogicalSlot { name, database, plugin: plugin.clone() });
-        }
-    }
     effects
+}
+
+/// The permanent logical slots that a leader lacks.
+pub fn logical_to_make(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
+    if !view.settings.use_slots {
+        return Vec::new();
+    }
+    let has = |name: &str| facts.slots.iter().any(|slot| slot.name == name);
+    let missing = view.settings.dynamic.slots.iter().filter(|slot| !has(&slot.name));
+    missing
+        .filter_map(|slot| {
+            let (database, plugin) = slot.logical.clone()?;
+            Some(Effect::MakeLogicalSlot { name: slot.name.clone(), database, plugin })
+        })
+        .collect()
 }
 
 /// Moving on goes first: what cannot be made must not keep the others' log.

@@ -53,9 +53,10 @@ impl SyncMemory {
         let names = last.or_else(|| facts.sync_names.clone());
         let lonely = names.is_some_and(|names| !names.members().any(streams));
         self.lonely_since = lonely.then(|| self.lonely_since.unwrap_or(now));
-        let is_recorded = cluster
-            .and_then(|cluster| cluster.sync.as_ref())
-            .is_some_and(|sync| sync.value.leader.is_some());
+        // What was not read yet may be a record.
+        let is_recorded = cluster.is_none_or(|cluster| {
+            cluster.sync.as_ref().is_some_and(|sync| sync.value.leader.is_some())
+        });
         self.admits |= !is_recorded || self.caught_up;
     }
 

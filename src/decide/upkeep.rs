@@ -32,6 +32,8 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         let optime = facts.position.lsn;
         effects.push(Effect::WriteStatus { optime, slots: positions, retained });
     }
+    // Last: one that cannot be made, for want of `wal_level` or a database, takes its time each time.
+    effects.extend(slots::logical_to_make(view, facts));
     effects
 }
 

@@ -31,13 +31,13 @@ impl LocalServer {
             let kept = spot.rename(&stamp)?;
             // The place of the new data: a link to the directory still leads somewhere.
             files::make_folder(&spot.data_dir, place.owner)?;
-            Ok((spot, kept.display().to_string()))
+            Ok((spot, kept))
         };
         let (spot, kept) = self.turns.change(rename).await?;
         // None of the server's files any more, and it may take long.
         let forget = move || {
-            spot.forget_all_but(keep);
-            Ok(kept)
+            spot.forget_all_but(&kept, keep);
+            Ok(kept.display().to_string())
         };
         blocking(forget).await
     }
@@ -137,14 +137,16 @@ impl Spot {
 
     /// The oldest of what is kept, but for so many.
     fn beyond(&self, keep: u32) -> Vec<PathBuf> {
-        let mut kept = self.kept();
-        kept.truncate(kept.len().saturating_sub(keep as usize));
-        kept
+        oldest_of(self.kept(), keep)
     }
 
-    /// Removes the oldest; one that cannot be removed is said, and is no obstacle.
-    fn forget_all_but(&self, keep: u32) {
-        for old in self.beyond(keep) {
+    /// Removes the oldest; one that cannot be removed is said, and is no obstacle. The newest is the newest whatever
+    /// the clock said when the others were named.
+    fn forget_all_but(&self, newest: &Path, keep: u32) {
+        let mut kept = self.kept();
+        kept.retain(|one| one != newest);
+        kept.push(newest.to_owned());
+        for old in oldest_of(kept, keep) {
             tracing::warn!(old = %old.display(), keep, "an old data directory is kept no longer");
             let pg_wal = old.join("pg_wal");
             let linked = fs::symlink_metadata(&pg_wal).is_ok_and(|found| found.is_symlink());
@@ -154,6 +156,12 @@ impl Spot {
             }
         }
     }
+}
+
+/// All but the last so many.
+fn oldest_of(mut kept: Vec<PathBuf>, keep: u32) -> Vec<PathBuf> {
+    kept.truncate(kept.len().saturating_sub(keep as usize));
+    kept
 }
 
 /// Whether something is mounted right there, be it of the same file system.
@@ -199,7 +207,7 @@ mod tests {
             assert_eq!(fs::read_to_string(kept.join("global/pg_control")).unwrap(), "old");
             assert!(!spot.data_dir.exists());
             assert_eq!(spot.rename(stamp).unwrap(), kept, "done once, it is done");
-            spot.forget_all_but(2);
+            spot.forget_all_but(&kept, 2);
         }
         let names: Vec<_> = spot(folder.path())
             .kept()
@@ -207,6 +215,10 @@ mod tests {
             .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
             .collect();
         assert_eq!(names, ["data.diverged-20261102T000000Z", "data.diverged-20261102T000000Z-2"]);
+        let spot = spot(folder.path());
+        let before = spot.rename("20250101T000000Z").unwrap();
+        spot.forget_all_but(&before, 1);
+        assert_eq!(spot.kept(), [before], "the clock was set back, and it is the newest");
     }
 
     #[test]

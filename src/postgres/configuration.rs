@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::EffectivePostgresql;
+use crate::config::{EffectivePostgresql, MAX_SLOT_WAL_KEEP_SIZE, MAX_SLOT_WAL_KEEP_SIZE_DEFAULT};
 
 /// How a generated file begins.
 const HEADER: &str = "# Written by pgbaton. What is changed here is overwritten: change the \
@@ -55,6 +55,8 @@ fn source_settings(source: &Source, settings: &EffectivePostgresql) -> BTreeMap<
     all.insert("primary_slot_name".to_owned(), source.slot.clone());
     if source.is_settled {
         all.insert("restore_command".to_owned(), String::new());
+        // What was received has to be replayed now.
+        all.insert("recovery_min_apply_delay".to_owned(), "0".to_owned());
     }
     all
 }
@@ -65,7 +67,13 @@ pub(super) fn postgresql_conf(
     source: &Source,
     base: &str,
 ) -> String {
-    let mut text = format!("{HEADER}\n\ninclude {}\n\n", quoted(base));
+    let mut text = format!("{HEADER}\n\n");
+    if !settings.parameters.contains_key(MAX_SLOT_WAL_KEEP_SIZE) {
+        // Before the user's own file, whose value stands if it has one.
+        let default = quoted(MAX_SLOT_WAL_KEEP_SIZE_DEFAULT);
+        text.push_str(&format!("{MAX_SLOT_WAL_KEEP_SIZE} = {default}\n\n"));
+    }
+    text.push_str(&format!("include {}\n\n", quoted(base)));
     for (name, value) in source_settings(source, settings) {
         text.push_str(&format!("{name} = {}\n", quoted(&value)));
     }
@@ -188,11 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn the_bound_of_slots_is_a_default_that_the_users_own_file_overrides() {
+        let conf = postgresql_conf(&settings(&[]), &Source::default(), "base.conf");
+        let at = |what: &str| conf.find(what).unwrap();
+        assert!(at("max_slot_wal_keep_size = '8GB'\n") < at("include 'base.conf'\n"));
+        let own = settings(&[("max_slot_wal_keep_size", "-1")]);
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf");
+        assert!(conf.contains("max_slot_wal_keep_size = '-1'\n") && !conf.contains("8GB"));
+    }
+
+    #[test]
     fn a_settled_standby_has_no_way_to_get_more() {
         let own = settings(&[("restore_command", "cp /archive/%f %p"), ("work_mem", "8MB")]);
         let settled = Source { is_settled: true, ..Source::default() };
         let conf = postgresql_conf(&own, &settled, "base.conf");
         assert!(conf.contains("restore_command = ''\n") && conf.contains("work_mem = '8MB'\n"));
+        assert!(conf.contains("recovery_min_apply_delay = '0'\n"), "or it would wait that long");
         let conf = postgresql_conf(&own, &Source::default(), "base.conf");
         assert!(conf.contains("restore_command = 'cp /archive/%f %p'\n"));
     }

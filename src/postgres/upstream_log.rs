@@ -1,59 +1,56 @@
 //! Whether another member's server still has the log from a position on. The standby's own receiver
 //! tells that in its log alone, in whatever language that is written.
 
-use tokio_postgres::{Client, Config, NoTls};
-
 use super::port::{ServerError, Upstream};
+use super::programs::Run;
 use super::server::LocalServer;
 use crate::values::{Lsn, WalPosition};
 
-const WHAT: &str = "the upstream's log";
-
-const WHERE_IT_ENDS: &str = "SELECT pg_current_wal_flush_lsn()::text, \
+const WHERE_IT_ENDS: &str = "SELECT pg_current_wal_flush_lsn(), \
      (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size')";
 
-/// Under whichever timeline's name: after a promotion the segment of the fork is there under both.
-const SEGMENTS: &str = "SELECT count(*) FROM pg_ls_dir('pg_wal', true, false) AS file \
-     WHERE length(file) = 24 AND right(file, 16) = $1";
-
 impl LocalServer {
-    /// Asks with the account of `pg_rewind`, which may list the folder.
+    /// Asks with the account of `pg_rewind`, which may list the folder. By `psql`, which takes what the account says
+    /// of TLS as the receiver does.
     pub(super) async fn upstream_has_log(
         &self,
         upstream: &Upstream,
         from: WalPosition,
     ) -> Result<bool, ServerError> {
-        let account = self.place.accounts.for_rewind();
-        let mut config = Config::new();
-        config.host(&upstream.host).port(upstream.port).user(&account.username);
-        config.dbname(&self.settings().database).application_name("pgbaton");
-        if let Some(password) = &account.password {
-            config.password(password);
+        let told = self.asked(upstream, WHERE_IT_ENDS).await?;
+        let answer = told.trim().split_once('|').and_then(|(ends_at, segment)| {
+            Some((ends_at.parse::<Lsn>().ok()?, segment.parse::<u64>().ok()?))
+        });
+        let (ends_at, segment) =
+            answer.ok_or_else(|| ServerError::NotPossible(format!("an odd answer: {told}")))?;
+        // Nothing was written after it yet: perhaps not even the file for it.
+        if from.lsn >= ends_at {
+            return Ok(true);
         }
-        let failed = |source| ServerError::Query { what: WHAT, source };
-        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-        tokio::select! {
-            answer = ask(&client, from.lsn) => answer,
-            ended = connection => match ended {
-                Err(error) => Err(failed(error)),
-                Ok(()) => Err(ServerError::Ended("the connection was closed".to_owned())),
-            },
-        }
+        // Under whichever timeline's name: after a promotion the segment of the fork is there under both.
+        let files = format!(
+            "SELECT count(*) FROM pg_ls_dir('pg_wal', true, false) AS file \
+             WHERE length(file) = 24 AND right(file, 16) = '{}'",
+            segment_of(from.lsn, segment)
+        );
+        Ok(self.asked(upstream, &files).await?.trim() != "0")
     }
-}
 
-async fn ask(client: &Client, from: Lsn) -> Result<bool, ServerError> {
-    let failed = |source| ServerError::Query { what: WHAT, source };
-    let row = client.query_one(WHERE_IT_ENDS, &[]).await.map_err(failed)?;
-    let ends_at = row.get::<_, &str>(0).parse::<Lsn>();
-    let ends_at = ends_at.map_err(|error| ServerError::NotPossible(error.to_string()))?;
-    // Nothing was written after it yet: perhaps not even the file for it.
-    if from >= ends_at {
-        return Ok(true);
+    async fn asked(&self, upstream: &Upstream, statement: &str) -> Result<String, ServerError> {
+        let settings = self.settings();
+        let account = self.place.accounts.for_rewind();
+        let conninfo = self
+            .place
+            .conninfo_to(upstream, account, self.major().await?)
+            .with("dbname", &settings.database)
+            .with("application_name", "pgbaton")
+            .into_text();
+        let psql = settings.bin_dir.as_ref().map_or_else(|| "psql".into(), |dir| dir.join("psql"));
+        let run = Run::new(psql)
+            .args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align"])
+            .args(["--dbname".to_owned(), conninfo, "--command".to_owned(), statement.to_owned()]);
+        self.programs.run(run).await
     }
-    let segment = segment_of(from, row.get::<_, i64>(1).unsigned_abs());
-    let row = client.query_one(SEGMENTS, &[&segment]).await.map_err(failed)?;
-    Ok(row.get::<_, i64>(0) > 0)
 }
 
 /// The last sixteen digits of the name of the file that holds a position.

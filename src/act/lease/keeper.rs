@@ -96,7 +96,9 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
             What::Take { baton, term, basis } => self.take(baton, term, basis).await.map(Some),
             What::Resume => self.resume().await.map(Some),
             What::Accept => self.accept().await.map(Some),
-            What::Refound(term) => self.refound(term).await.map(Some),
+            What::Refound { term, commits_wait } => {
+                self.refound(term, commits_wait).await.map(Some)
+            }
             What::Raise(term) => self.raise(term).await.map(|()| None),
             What::Release(position) => self.release(position).await.map(|()| None),
             What::Offer { to, incarnation, position } => {

@@ -43,7 +43,7 @@ pub(super) enum What {
     Take { baton: Revision, term: Term, basis: Basis },
     Accept,
     Resume,
-    Refound(Term),
+    Refound { term: Term, commits_wait: bool },
     Raise(Term),
     Release(Option<WalPosition>),
     Offer { to: MemberName, incarnation: Incarnation, position: Option<WalPosition> },
@@ -78,8 +78,12 @@ impl LeaseOrders {
     ///
     /// # Errors
     /// See [`LeaseError`].
-    pub async fn refound(&self, term: Term) -> Result<LeaseDeadline, LeaseError> {
-        self.ask(What::Refound(term)).await?.ok_or(LeaseError::NotHeld)
+    pub async fn refound(
+        &self,
+        term: Term,
+        commits_wait: bool,
+    ) -> Result<LeaseDeadline, LeaseError> {
+        self.ask(What::Refound { term, commits_wait }).await?.ok_or(LeaseError::NotHeld)
     }
 
     /// The first renewal of a baton that was offered to this agent; returns its deadline.

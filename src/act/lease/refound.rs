@@ -30,7 +30,11 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         self.hold(Held { emptied: true, ..held });
     }
 
-    pub(super) async fn refound(&mut self, term: Term) -> Result<LeaseDeadline, LeaseError> {
+    pub(super) async fn refound(
+        &mut self,
+        term: Term,
+        commits_wait: bool,
+    ) -> Result<LeaseDeadline, LeaseError> {
         let held = self.held.clone().filter(|held| held.emptied).ok_or(LeaseError::NotHeld)?;
         let mut baton = held.baton.clone();
         baton.term = term;
@@ -44,7 +48,7 @@ impl<S: Store, C: Clock, F: Fence> Keeper<S, C, F> {
         let granting = async move { store.grant_lease(times.ttl * 4, times.one_try).await };
         let lease = self.meanwhile(granting).await.ok();
         self.open.clear();
-        let mut written = self.write(&baton, txns::refounded(&baton, lease)).await;
+        let mut written = self.write(&baton, txns::refounded(&baton, lease, commits_wait)).await;
         while matches!(written, Written::Unknown) && !self.has_lapsed() {
             written = self.look_up().await;
         }

@@ -177,12 +177,15 @@ fn the_leader_keeps_the_list_as_the_members_are() {
     assert_eq!(list_of(&two()), Some((names(&["a", "b"]), Revision::ABSENT)));
     assert_eq!(list_of(&two().listed(&["a", "b", "c"])), Some((names(&["a", "b"]), Revision(30))));
     assert_eq!(list_of(&two().listed(&["a", "b"])), None);
-    let streams = two().streaming("c", 100).without_key("c");
+    let streams = two().streaming("c", 100).without_key("c").listed(&["a", "b", "c"]);
     assert_eq!(
-        list_of(&streams.listed(&["a", "b", "c"])),
-        None,
-        "c is cut off from the store alone"
+        list_of(&streams),
+        Some((names(&["a", "b"]), Revision(30))),
+        "its agent may be gone"
     );
+    let alone = leader().failsafe_mode().streaming("b", 100).streaming("c", 100);
+    let alone = alone.without_key("b").without_key("c").listed(&["a", "b", "c"]);
+    assert_eq!(list_of(&alone), None, "b and c are cut off from the store alone");
     let off = leader().listed(&["a"]);
     assert_eq!(list_of(&off), Some((None, Revision(30))), "a left mode leaves no list");
     let nowhere = view("a").primary(1, 100).leading(after(4_000)).failsafe_mode();

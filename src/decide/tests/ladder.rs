@@ -163,10 +163,12 @@ fn a_standby_whose_log_is_gone_is_taken_down_and_copied_anew() {
     assert_eq!(asks.reason.to_string(), "watch: the standby gets no log: a");
     assert!(matches!(&asks.upkeep[..], [Effect::AskForLog { from, .. }] if *from == at));
     assert_eq!(decide(&stuck(4).with_archive()).reason.to_string(), "follow: a");
-    let gone = stuck(4).tried(|ladder| ladder.log_gone = Some(at));
+    let gone = stuck(4).tried(|ladder| ladder.log_gone = Some((at, "a".into())));
     let expected = "take the standby down: the log that it needs is gone: from 0/5A on, which a does \
                     not have any more";
     assert!(matches!(check(&gone, expected)[..], [Effect::Stop { .. }]));
+    let another = stuck(4).tried(|ladder| ladder.log_gone = Some((at, "c".into())));
+    assert_eq!(decide(&another).reason.to_string(), "watch: the standby gets no log: a");
     let down = gone.down(ControlState::ShutDownInRecovery, 1, 90);
     let effects = check(
         &down,

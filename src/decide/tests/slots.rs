@@ -169,6 +169,19 @@ fn a_standby_moves_a_members_slot_on_by_whole_segments() {
 }
 
 #[test]
+fn a_lost_logical_slot_is_not_made_anew() {
+    let kind = SlotKind::Logical { database: "app".to_owned(), plugin: "pgoutput".to_owned() };
+    let logical = Some(("app".to_owned(), "pgoutput".to_owned()));
+    let leader = |slot: Slot| {
+        let view = view("a").primary(1, 100).leading(after(4_000));
+        let permanent = PermanentSlot { name: "cdc".to_owned(), logical: logical.clone() };
+        arranged(&view.permanent(permanent).with_slots(vec![Slot { log: SlotLog::Lost, ..slot }]))
+    };
+    assert_eq!(leader(Slot { kind, ..Slot::physical("cdc") }), (names(&[]), names(&[])));
+    assert_eq!(leader(Slot::physical("cdc")), (names(&[]), names(&["cdc"])));
+}
+
+#[test]
 fn a_former_primary_drops_its_logical_slots_but_not_those_that_the_server_syncs() {
     let kind = SlotKind::Logical { database: "app".to_owned(), plugin: "pgoutput".to_owned() };
     let logical = Some(("app".to_owned(), "pgoutput".to_owned()));
