@@ -195,6 +195,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         }
         Effect::PromiseWithoutVote { term, why } => election::abstain(context, *term, why).await,
         Effect::RememberTerm(term) => Ok(context.notebook.saw(*term).await?),
+        Effect::RememberAdmitted(since) => Ok(context.notebook.admitted(*since).await?),
         Effect::Refound { term, members } => replaced::refound(context, *term, members).await,
         Effect::RepairInitialize(id) => records::repair_initialize(context, *id).await,
         Effect::RepairConfig => records::repair_config(context).await,
@@ -275,6 +276,7 @@ pub fn name(effect: &Effect) -> &'static str {
         Effect::WriteFailsafe { .. } => "write failsafe",
         Effect::PromiseWithoutVote { .. } => "promise without a vote",
         Effect::RememberTerm(_) => "remember the term",
+        Effect::RememberAdmitted(_) => "remember the admission",
         Effect::Refound { .. } => "take the emptied store again",
         Effect::RepairInitialize(_) => "repair initialize",
         Effect::RepairConfig => "repair config",

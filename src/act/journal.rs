@@ -57,6 +57,14 @@ impl<F: JournalFile> Notebook<F> {
         self.change(|journal| journal.seen = journal.seen.max(term)).await
     }
 
+    /// Clients are let read the data of the server that was started then.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn admitted(&self, since: i64) -> std::io::Result<()> {
+        self.change(|journal| journal.admitted = Some(since)).await
+    }
+
     /// A destructive step begins, or (with `None`) is finished.
     ///
     /// # Errors

@@ -258,9 +258,8 @@ impl<P: Ports> Agent<P> {
         let within = self.lease_times().one_try.min(Duration::from_secs(1));
         self.look = Arc::new(self.inlets.context.server.look(within).await);
         self.looked_at = self.now();
-        let runs = self.look.started_at_micros;
-        self.memory.restart_of =
-            self.memory.restart_of.filter(|of| runs.is_none_or(|at| at == *of));
+        let is_same = |of: &i64| self.look.started_at_micros.is_none_or(|at| at == *of);
+        self.memory.restart_of = self.memory.restart_of.filter(is_same);
         self.inlets.pulse.beat(self.looked_at);
         self.tell_a_change_of_role();
         self.tell_of_the_fence();
@@ -348,6 +347,7 @@ impl<P: Ports> Agent<P> {
         self.memory.observe(now, seat, &self.look.state, &me.name, cluster.as_deref());
         let remote_apply = settings.remote_apply;
         self.memory.sync.observe(&self.look.state, cluster.as_deref(), remote_apply, now);
+        self.memory.sync.recall(self.look.started_at_micros, journal.admitted);
         View {
             now,
             me,

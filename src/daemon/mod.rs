@@ -26,11 +26,11 @@ use crate::act::failsafe::Asker;
 use crate::act::lease::Keeper;
 use crate::agent::{Agent, Ended, Node, Tasks, assemble, fence_event};
 use crate::api::{self, Access, ApiParts, ApiState, RestCall};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, State};
 use crate::config::{self, Finding, NodeConfig, Severity};
 use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
 use crate::fence::{BoottimeClock, Guardian};
-use crate::publish::{Event, EventKind, Events, Metrics, ServerStatistics};
+use crate::publish::{Event, EventKind, Events, Metrics, Published, ServerStatistics};
 use crate::values::Clock;
 use crate::wake::Calls;
 use logging::Log;
@@ -39,6 +39,8 @@ use ports::{Environment, RealPorts};
 
 /// How often the configured names of etcd members are looked up again, outside the lease's task.
 const LOOK_UP_NAMES_EVERY: Duration = Duration::from_secs(60);
+/// Less than a health check of HAProxy waits for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_millis(700);
 /// How long a refusal of the credentials is looked for before the agent goes on without an answer.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
@@ -76,7 +78,7 @@ fn run_logged(
     let environment = Environment::prepare(&config)?;
     let guardian = environment.guardian();
     let runtime = one_thread()?;
-    let listener = find_listener(&runtime, &environment, &config)?;
+    let (listener, was_left) = find_listener(&runtime, &environment, &config)?;
     listener.set_nonblocking(true)?;
     let kept_open = listener.try_clone()?;
     let metrics = Metrics::default();
@@ -112,7 +114,8 @@ fn run_logged(
         access,
     });
     let _ = listening.set(api.clone());
-    let _api = answer(listener, api, clerk, store)?;
+    let first = was_left.then(|| published.clone());
+    let _api = answer(listener, api, clerk, store, first)?;
     let local = tokio::task::LocalSet::new();
     local.spawn_local(async move { mirror.run().await });
     local.spawn_local(async move { publisher.run().await });
@@ -126,23 +129,43 @@ fn run_logged(
     parted
 }
 
-/// The API, on a thread of its own.
+/// The API, on a thread of its own. With `first` it waits until that tells what this node is.
 fn answer(
     listener: std::net::TcpListener,
     api: ApiState,
     clerk: api::StoreClerk,
     store: EtcdStore,
+    first: Option<Published>,
 ) -> Result<std::thread::JoinHandle<()>> {
     on_a_thread("api", move || {
         one_thread()?.block_on(async {
             let listener = TcpListener::from_std(listener)?;
+            let serve = async {
+                if let Some(published) = first {
+                    let _ = tokio::time::timeout(ANSWER_WITHIN, knows_its_part(&published)).await;
+                }
+                api::serve(listener, api).await;
+            };
             tokio::select! {
-                () = api::serve(listener, api) => {}
+                () = serve => {}
                 () = clerk.run(store) => {}
             }
             Ok(())
         })
     })
+}
+
+/// An agent that was started anew in place has kept its socket: who asks meanwhile waits, and does not hear that the
+/// primary is none.
+async fn knows_its_part(published: &Published) {
+    loop {
+        let status = published.get();
+        let is_standby = matches!(status.look.state, State::Standby(_));
+        if is_standby || status.is_writable(BoottimeClock.now()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn look_up_names(store: EtcdStore) {
@@ -195,17 +218,17 @@ fn part(
     }
 }
 
-/// The socket of the version before this one, which nobody else has the name of; else one of its own.
+/// The socket of the version before this one, which nobody else has the name of, and that it is that; else one of its own.
 fn find_listener(
     runtime: &tokio::runtime::Runtime,
     environment: &Environment,
     config: &Arc<NodeConfig>,
-) -> Result<std::net::TcpListener> {
+) -> Result<(std::net::TcpListener, bool)> {
     if let Some(listener) = upgrade::left_listener() {
-        return Ok(listener);
+        return Ok((listener, true));
     }
     runtime.block_on(first_contact(&environment.store, config))?;
-    listen(config)
+    listen(config).map(|listener| (listener, false))
 }
 
 /// Bound before anything runs, a port that is taken included.

@@ -245,6 +245,8 @@ pub enum Effect {
     },
     /// Write down that the store has shown a holder of this term.
     RememberTerm(Term),
+    /// Write down that clients are let read the data of the server that was started then, Unix time in microseconds.
+    RememberAdmitted(i64),
     /// Take the baton in a store that was emptied, if no member that answers knows a later term.
     Refound {
         /// The new term.

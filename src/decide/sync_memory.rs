@@ -60,10 +60,16 @@ impl SyncMemory {
         self.admits |= !is_recorded || self.caught_up;
     }
 
+    /// The server runs since then, and that one was admitted by this agent or an earlier one.
+    pub fn recall(&mut self, runs_since: Option<i64>, admitted: Option<i64>) {
+        self.admits |= runs_since.is_some() && runs_since == admitted;
+        self.admitted = runs_since.filter(|_| self.admits);
+    }
+
     /// Commits are being told to wait for the last of these.
     pub fn told(&mut self, possible: Vec<SyncNames>) {
-        let (admits, lonely_since) = (self.admits, self.lonely_since);
-        *self = Self { possible, admits, lonely_since, ..Self::default() };
+        let Self { admits, admitted, lonely_since, .. } = *self;
+        *self = Self { possible, admits, admitted, lonely_since, ..Self::default() };
     }
 
     /// They do so everywhere since the log ended there.

@@ -251,6 +251,14 @@ pub fn comes_up_closed(view: &View) -> bool {
     view.settings.dynamic.manages_synchronous_standbys() || record(view).is_some()
 }
 
+/// That clients are let read this server's data, where a record of synchronous standbys makes that a question, and
+/// the journal does not say so yet.
+pub fn admission_to_remember(view: &View) -> Option<Effect> {
+    let since = view.memory.sync.admitted?;
+    (record(view).is_some() && view.journal.admitted != Some(since))
+        .then_some(Effect::RememberAdmitted(since))
+}
+
 /// A standby that a commit could wait for.
 struct Standby {
     name: MemberName,

@@ -4,7 +4,7 @@ use crate::cluster::{Initialize, Lineage, PrimaryFacts};
 
 use super::decision::Effect;
 use super::view::View;
-use super::{failsafe, replaced, slots};
+use super::{failsafe, replaced, slots, synchronous};
 
 /// What is missing right now; empty while the last of it is still under way.
 pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
@@ -13,6 +13,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     }
     let cluster = view.cluster();
     let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
+    effects.extend(synchronous::admission_to_remember(view));
     if facts.checkpoint_timeline < facts.position.timeline {
         effects.push(Effect::Checkpoint);
     }

@@ -253,6 +253,8 @@ pub struct SyncMemory {
     pub lonely_since: Option<Monotonic>,
     /// Whether clients are let in: enough standbys have what this primary began with.
     pub admits: bool,
+    /// When the server was started, Unix time in microseconds, while it admits.
+    pub admitted: Option<i64>,
 }
 
 /// An effect that failed.
@@ -307,6 +309,9 @@ pub struct Journal {
     pub losses: Vec<Loss>,
     /// The names of the slots that this node's agents made, and did not drop again: these may be dropped.
     pub slots: BTreeSet<String>,
+    /// When the server was started, Unix time in microseconds, of which clients were let read what its synchronous
+    /// standbys have: an agent that finds it running need not find that out anew.
+    pub admitted: Option<i64>,
 }
 
 /// A step that leaves the data directory unusable until it is finished.

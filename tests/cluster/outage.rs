@@ -92,6 +92,27 @@ fn with_all_of_etcd_and_both_standbys_dead_writes_stop_in_time() {
     scenario.cluster.wait_until_whole(BOUND);
 }
 
+/// A standby whose agent is gone accepts nobody, and never says that it carries nobody, while its server streams on.
+#[test]
+fn a_standby_without_its_agent_stops_neither_writes_nor_a_takeover() {
+    let mut scenario = under_load(three_and_three(), |cluster, leader| {
+        cluster.wait_until_listed(leader);
+        let gone = cluster.others(leader)[0];
+        cluster.nodes[gone].kill_agent();
+        cluster.wait_until_so_many_are_listed(leader, 2);
+        assert!(cluster.nodes[gone].server_processes().len() > 1, "its server streams on");
+        cluster.etcd.kill_all();
+        watch_it_lead(cluster, leader);
+        cluster.etcd.restart_all();
+        cluster.nodes[leader].wait_for_log("failsafe ends", BOUND);
+    });
+    scenario.report.print("a standby's agent dead, then all of etcd", scenario.since);
+    assert_that_nothing_happened(&scenario);
+    let [_, other] = scenario.cluster.others(scenario.leader)[..] else { panic!("three nodes") };
+    scenario.cluster.nodes[scenario.leader].kill_host();
+    assert_eq!(scenario.cluster.wait_for_another_leader(scenario.leader, BOUND), other);
+}
+
 #[test]
 fn a_primary_that_etcd_alone_does_not_reach_goes_on() {
     let plan = Plan { in_namespaces: true, ..Plan::default() };

@@ -1,7 +1,8 @@
 //! Synchronous replication: what was acknowledged is there after the primary's death, with and without
 //! anybody left to acknowledge it, and while the mode itself is changed.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::faults::{BOUND, under_load};
 use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
+use crate::support::http::Request;
 use crate::support::node::Node;
 use crate::support::wait::wait_until;
 use crate::support::{processes, sql};
@@ -49,6 +51,40 @@ fn in_quorum_mode_the_primarys_death_loses_nothing() {
     let shown = cluster.nodes[now].ctl(&["list"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert_eq!(shown.matches("Quorum Standby").count(), 2, "{shown}");
+}
+
+#[test]
+fn a_health_check_does_not_notice_an_upgrade() {
+    let cluster = Cluster::start(plan(json!({ "synchronous_mode": "quorum" })));
+    let leader = cluster.wait_until_whole(BOUND);
+    wait_for_probe(&cluster, "/quorum", 2);
+    let node = &cluster.nodes[leader];
+    wait_until("it is the primary", BOUND, || node.is_primary());
+    let (place, done) = (node.rest(), AtomicBool::new(false));
+    let (asked, refused) = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let (mut asked, mut refused) = (0, Vec::new());
+            let began = Instant::now();
+            while !done.load(Ordering::Relaxed) {
+                match Request::get("/primary").send(place) {
+                    Ok(answer) if answer.status == 200 => asked += 1,
+                    other => {
+                        refused.push((began.elapsed(), other.map(|answer| answer.status).ok()))
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            (asked, refused)
+        });
+        node.signal(Signal::SIGUSR2);
+        node.wait_for_log("decided decision=take up the lease", BOUND);
+        let taken_up = Instant::now();
+        wait_until("it has led for a while", BOUND, || taken_up.elapsed() > Duration::from_secs(2));
+        done.store(true, Ordering::Relaxed);
+        asking.join().expect("it asks")
+    });
+    assert!(asked > 50, "{asked} answers");
+    assert!(refused.is_empty(), "{refused:?}");
 }
 
 #[test]

@@ -64,3 +64,33 @@ fn half_a_second_to_etcd_is_not_noticed() {
 fn a_clock_that_is_set_forward_is_not_noticed() {
     check("clock set forward by a day", Mode::Async, UNNOTICED);
 }
+
+#[test]
+fn a_clock_that_is_set_back_is_not_noticed() {
+    check("clock set back by a day", Mode::Async, UNNOTICED);
+}
+
+#[test]
+fn a_primary_that_is_cut_off_from_all_is_replaced() {
+    check("primary cut off from all", Mode::Async, TAKEOVER_BOUND);
+}
+
+#[test]
+fn a_primary_that_is_cut_off_from_its_peers_only_goes_on() {
+    check("primary cut off from its peers only", Mode::Async, UNNOTICED);
+}
+
+#[test]
+fn a_primary_that_is_cut_off_from_etcd_only_goes_on() {
+    check("primary cut off from etcd only", Mode::Async, UNNOTICED);
+}
+
+#[test]
+fn an_etcd_leader_that_dies_is_not_missed() {
+    check("etcd's leader killed", Mode::Async, UNNOTICED);
+}
+
+#[test]
+fn a_guardian_that_is_stopped_is_replaced_with_its_server_or_its_node() {
+    check("guardian stopped", Mode::Async, TAKEOVER_BOUND);
+}

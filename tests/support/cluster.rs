@@ -264,10 +264,16 @@ impl Cluster {
     /// Until the store lists all members: only then do they stand in for it.
     #[track_caller]
     pub fn wait_until_listed(&self, leader: usize) {
+        self.wait_until_so_many_are_listed(leader, self.nodes.len());
+    }
+
+    /// Until the store lists so many members.
+    #[track_caller]
+    pub fn wait_until_so_many_are_listed(&self, leader: usize, count: usize) {
         wait_until("the failsafe key lists the members", START_BOUND, || {
             let answer = self.nodes[leader].get("/failsafe");
             let listed = answer.filter(|answer| answer.status == 200).map(|answer| answer.json());
-            listed.and_then(|it| it.as_object().map(|it| it.len())) == Some(self.nodes.len())
+            listed.and_then(|it| it.as_object().map(|it| it.len())) == Some(count)
         });
     }
 

@@ -266,6 +266,24 @@ fn of_two_that_are_as_far_the_synchronous_standby_takes_over() {
     check(&further, "leave it to the better candidate: b");
 }
 
+/// Its agent may be upgraded any time, and clients must not be thrown out for that.
+#[test]
+fn the_next_agent_goes_on_letting_clients_in() {
+    let View { server, now, .. } = view("a").primary(1, 100);
+    let mut found = SyncMemory::default();
+    found.observe(&server, None, false, now);
+    assert!(!found.admits, "what the store records was not read yet");
+    found.recall(Some(7), Some(6));
+    assert!(!found.admits, "that was another server");
+    found.recall(Some(7), Some(7));
+    assert!(found.admits);
+    let mut leads = leader().streaming("b", 100).recorded("a", "b", 1).waiting_for(&any(1, "b"));
+    leads.memory.sync.admitted = found.admitted;
+    assert!(decide(&leads).upkeep.contains(&Effect::RememberAdmitted(7)));
+    Arc::make_mut(&mut leads.journal).admitted = Some(7);
+    assert!(!decide(&leads).upkeep.contains(&Effect::RememberAdmitted(7)));
+}
+
 /// Without a slot of its own a standby can be connected twice, and be counted twice.
 #[test]
 fn without_slots_commits_wait_for_one() {
