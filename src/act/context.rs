@@ -41,6 +41,8 @@ pub enum Note {
     Leave(Option<String>),
     /// A rewind ended: well, or with what it said where that was about the data.
     Rewound(Result<(), String>),
+    /// A rewind was refused by its source, or there is no program for it: what was said.
+    RewindRefused(String),
     /// A leader was asked whether it has the log from here on; its name, where it is gone.
     LogAsked(WalPosition, Option<MemberName>),
     /// How far a copy is.

@@ -80,7 +80,7 @@ pub async fn carry_out<P: Ports>(
     effects: Vec<Effect>,
     telling: Telling,
 ) -> Result<(), EffectError> {
-    let mut of_slots = None;
+    let mut passed_over = None;
     for effect in &effects {
         let started = context.clock.now();
         let result = run(&context, effect).await;
@@ -88,20 +88,23 @@ pub async fn carry_out<P: Ports>(
             tell(&context, effect, started, result.as_ref().err());
         }
         match result {
-            Err(error) if concerns_slots(effect) => of_slots = of_slots.or(Some(error)),
+            Err(error) if is_no_obstacle(effect) => passed_over = passed_over.or(Some(error)),
             other => other?,
         }
     }
     match telling {
-        Telling::Quietly => of_slots.map_or(Ok(()), Err),
+        Telling::Quietly => passed_over.map_or(Ok(()), Err),
         Telling::Steps => Ok(()),
     }
 }
 
-fn concerns_slots(effect: &Effect) -> bool {
+fn is_no_obstacle(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::ArrangeSlots { .. } | Effect::AdvanceSlots(_) | Effect::MakeLogicalSlot { .. }
+        Effect::ArrangeSlots { .. }
+            | Effect::AdvanceSlots(_)
+            | Effect::MakeLogicalSlot { .. }
+            | Effect::RememberAdmitted(_)
     )
 }
 

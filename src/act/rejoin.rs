@@ -35,33 +35,53 @@ pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result
     let result = context.server.rewind(source).await;
     match &result {
         Ok(()) => context.note(Note::Rewound(Ok(()))),
-        // A source that cannot be reached says nothing about the data.
-        Err(error) if is_about_the_way(error) => {}
-        Err(error) => context.note(Note::Rewound(Err(chain(error)))),
+        Err(error) => match blame(error) {
+            Blame::TheWay => {}
+            Blame::TheSource => context.note(Note::RewindRefused(chain(error))),
+            Blame::TheData => context.note(Note::Rewound(Err(chain(error)))),
+        },
     }
     Ok(result?)
 }
 
-fn is_about_the_way(error: &ServerError) -> bool {
+/// What a rewind that failed says something about.
+#[derive(Debug, PartialEq, Eq)]
+enum Blame {
+    /// The source cannot be reached now, or nothing is known.
+    TheWay,
+    /// It was reached, and will say the same next time; or there is no program to ask with.
+    TheSource,
+    /// What is here, or there.
+    TheData,
+}
+
+fn blame(error: &ServerError) -> Blame {
     let stderr = match error {
         ServerError::Program { stderr, .. } => stderr,
-        ServerError::NoProgram { source, .. } => return source.kind() != ErrorKind::NotFound,
-        _ => return true,
+        ServerError::NoProgram { source, .. } if source.kind() == ErrorKind::NotFound => {
+            return Blame::TheSource;
+        }
+        _ => return Blame::TheWay,
     };
-    // It was reached, and will say the same next time.
-    let is_refused =
-        ["password authentication failed", "no password supplied", "no pg_hba.conf entry"]
-            .iter()
-            .any(|said| stderr.contains(said));
-    let has_lost_the_way = [
+    let says = |words: &[&str]| words.iter().any(|said| stderr.contains(said));
+    let lost = [
         "connection to server",
         "could not connect",
         "server closed the connection",
         "no connection",
-    ]
-    .iter()
-    .any(|said| stderr.contains(said));
-    has_lost_the_way && !is_refused
+    ];
+    if !says(&lost) {
+        return Blame::TheData;
+    }
+    let passes = [
+        "starting up",
+        "shutting down",
+        "not yet accepting",
+        "recovery mode",
+        "too many",
+        "reserved",
+    ];
+    if says(&["FATAL"]) && !says(&passes) { Blame::TheSource } else { Blame::TheWay }
 }
 
 /// Writes down what is about to be given up: on this disk first, then in the log. The store gets it with
@@ -131,21 +151,21 @@ mod tests {
     fn a_source_that_refuses_was_reached() {
         let said = |text: &str| {
             let (program, stderr) = ("pg_rewind".to_owned(), text.to_owned());
-            is_about_the_way(&ServerError::Program { program, status: "1".to_owned(), stderr })
+            blame(&ServerError::Program { program, status: "1".to_owned(), stderr })
         };
-        assert!(said("connection to server at \"10.0.0.1\", port 5432 failed: Connection refused"));
-        assert!(said(
-            "connection to server ... failed: FATAL:  the database system is starting up"
-        ));
-        assert!(!said(
-            "connection to server ... failed: FATAL:  password authentication failed for user"
-        ));
-        assert!(!said("could not find previous WAL record at 0/2000028"));
+        let failed =
+            |why: &str| said(&format!("connection to server at \"b\", port 5432 failed: {why}"));
+        assert_eq!(failed("Connection refused"), Blame::TheWay);
+        assert_eq!(failed("FATAL:  the database system is starting up"), Blame::TheWay);
+        assert_eq!(failed("FATAL:  sorry, too many clients already"), Blame::TheWay);
+        assert_eq!(failed("FATAL:  password authentication failed for user"), Blame::TheSource);
+        assert_eq!(failed("FATAL:  no pg_hba.conf entry for host"), Blame::TheSource);
+        assert_eq!(said("could not find previous WAL record at 0/2000028"), Blame::TheData);
         let missing = |kind: ErrorKind| {
             let (program, source) = ("pg_rewind".to_owned(), kind.into());
-            is_about_the_way(&ServerError::NoProgram { program, source })
+            blame(&ServerError::NoProgram { program, source })
         };
-        assert!(!missing(ErrorKind::NotFound));
-        assert!(missing(ErrorKind::WouldBlock));
+        assert_eq!(missing(ErrorKind::NotFound), Blame::TheSource);
+        assert_eq!(missing(ErrorKind::WouldBlock), Blame::TheWay);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, Standing, State};
-use crate::decide::{Failure, JobKind, Memory, Seat};
+use crate::decide::{Failure, JobKind, Memory, Seat, observe_keyless};
 use crate::values::{MemberName, Monotonic, Revision};
 
 impl Memory {
@@ -34,6 +34,7 @@ impl Memory {
         if !matches!(seat, Seat::Vacant(_)) {
             self.ballot = None;
         }
+        observe_keyless(&mut self.keyless, server, cluster);
         if let Some(cluster) = cluster.filter(|cluster| cluster.baton.is_some()) {
             let there = || {
                 cluster.members.values().filter_map(|one| Some((&one.name, one.api_url.as_ref()?)))

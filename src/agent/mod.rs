@@ -308,11 +308,8 @@ impl<P: Ports> Agent<P> {
                 Note::StatusWritten(at, lsn) => self.memory.status_written = Some((at, lsn)),
                 Note::Leave(None) => self.ended = Some(Ended::AsTold),
                 Note::Leave(Some(why)) => self.ended = Some(Ended::WithError(why)),
-                Note::Rewound(Ok(())) => self.memory.ladder.rewound += 1,
-                Note::Rewound(Err(why)) => {
-                    self.memory.ladder.rewinds_failed += 1;
-                    self.memory.ladder.last_error = why;
-                }
+                Note::Rewound(result) => self.memory.ladder.rewind_ended(result),
+                Note::RewindRefused(why) => self.memory.ladder.rewind_was_refused(why),
                 Note::LogAsked(from, gone_at) => {
                     self.memory.ladder.asked_at = Some(self.now());
                     self.memory.ladder.log_gone = gone_at.map(|leader| (from, leader));

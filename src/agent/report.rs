@@ -7,8 +7,7 @@ use super::Agent;
 use crate::act::lease::Fence;
 use crate::act::{Ports, Wanted};
 use crate::cluster::{
-    ControlState, Look, Member, MemberState, NOT_RECEIVING, Presence, ReplicationState, Role,
-    State, UNFIT,
+    ControlState, Look, Member, MemberState, Presence, ReplicationState, Role, State, UNFIT,
 };
 use crate::config::NodeConfig;
 use crate::decide::{JobKind, Seat, View, not_receiving, unfit, verdict};
@@ -166,7 +165,7 @@ impl<P: Ports> Agent<P> {
             other.insert(UNFIT.to_owned(), why.into());
         }
         if not_receiving(view).is_some() {
-            other.insert(NOT_RECEIVING.to_owned(), true.into());
+            other.insert("pgbaton_not_receiving".to_owned(), true.into());
         }
         let member = Member {
             name: view.me.name.clone(),

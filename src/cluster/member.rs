@@ -8,8 +8,6 @@ pub const COMPATIBLE_VERSION: &str = "4.1.5";
 
 /// The field of ours in a member's record that says why it should not be chosen.
 pub const UNFIT: &str = "pgbaton_unfit";
-/// The field of a member's record that is there while it receives nothing from a leader that runs.
-pub const NOT_RECEIVING: &str = "pgbaton_not_receiving";
 
 /// A member's own record, as Patroni's `members/<name>` key holds it.
 #[derive(Clone, Debug, PartialEq)]

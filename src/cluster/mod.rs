@@ -25,9 +25,7 @@ pub use failsafe::{
 pub use health::{Finding, Health, ProbeFailures, Trouble};
 pub use lineage::{Ancestor, Lineage, Promotion, PromotionState, Standing};
 pub use loss::{Loss, LossStep};
-pub use member::{
-    COMPATIBLE_VERSION, Member, MemberState, NOT_RECEIVING, ReplicationState, Role, UNFIT,
-};
+pub use member::{COMPATIBLE_VERSION, Member, MemberState, ReplicationState, Role, UNFIT};
 pub use quorum::{Step, SyncNames, Voters, next_step, on_promotion, resumed};
 pub use recovered::Recovered;
 pub use request::{Outcome, Request};

@@ -4,7 +4,7 @@
 use hyper::Uri;
 use serde_json::{Map, Value};
 
-use crate::cluster::{Cluster, Member, MemberState, NOT_RECEIVING};
+use crate::cluster::{Cluster, Member, MemberState};
 use crate::config::{Dynamic, Floors, SynchronousMode};
 use crate::dcs::codec::{replication_state_text, state_text};
 use crate::values::{Lsn, MemberName};
@@ -172,9 +172,7 @@ fn megabytes(bytes: u64) -> u64 {
 }
 
 fn unfit(member: &Member) -> String {
-    let receives_nothing = member.other.get(NOT_RECEIVING).is_some_and(is_truthy);
-    let why = member.unfit().or(receives_nothing.then_some("it receives nothing from the leader"));
-    why.unwrap_or_default().to_owned()
+    member.unfit().unwrap_or_default().to_owned()
 }
 
 fn is_truthy(value: &Value) -> bool {

@@ -59,7 +59,8 @@ pub(super) async fn run(session: &Session, args: RecoverArgs) -> anyhow::Result<
     if !args.force {
         let question = format!(
             "Go on with this store, which shows term {shown}, and give up what it has forgotten up to \
-             term {accepted}?"
+             term {accepted}?{}",
+            synchronous(&cluster)
         );
         if !terminal::confirm(&question).await? {
             bail!("nothing was done: it was not confirmed");
@@ -74,6 +75,19 @@ pub(super) async fn run(session: &Session, args: RecoverArgs) -> anyhow::Result<
         bail!("somebody else has accepted a term meanwhile: look, and try again");
     }
     terminal::print(&format!("Accepted up to term {accepted}: the members go on\n"))
+}
+
+/// Who the store says has every acknowledged commit: that may be out of date, and is dropped.
+fn synchronous(cluster: &Cluster) -> String {
+    let names = cluster.sync.iter().flat_map(|sync| &sync.value.standbys);
+    let names: Vec<&str> = names.map(|name| name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        " Its synchronous standbys are dropped, too; have these up first: {}.",
+        names.join(", ")
+    )
 }
 
 /// The latest term that any member has seen.

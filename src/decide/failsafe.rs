@@ -205,11 +205,28 @@ pub fn lead_on(view: &View, _: &PrimaryFacts) -> Decision {
     Decision::wait(Reason::plain("lead: the members carry the lease, the store is away"))
 }
 
+/// Takes in who streams from this server though its keys have run out. Of a list of two nobody: there no one else may
+/// be gone. Keys run out one after the other, and the list is shorter by then.
+pub fn observe_keyless(keyless: &mut Listed, server: &State, cluster: Option<&Cluster>) {
+    let Some(cluster) = cluster else { return };
+    let State::Primary(facts) = server else {
+        keyless.clear();
+        return;
+    };
+    let streams = |name: &MemberName| facts.downstreams.iter().any(|row| row.name == name.as_str());
+    let is_keyless = |name: &MemberName| !cluster.members.contains_key(name) && streams(name);
+    keyless.retain(|name, _| is_keyless(name));
+    let Some(list) = cluster.failsafe.as_ref().map(|list| &list.value) else { return };
+    if list.len() > 2 || !keyless.is_empty() {
+        let more = list.iter().filter(|(name, _)| is_keyless(name));
+        keyless.extend(more.map(|(name, url)| (name.clone(), url.clone())));
+    }
+}
+
 /// The list as it should be, where it is not: everybody who has said where their agent is. Where nobody else has,
-/// those stay who stream from here all the same: cut off from the store alone, such a member could carry this primary,
+/// those are who stream from here all the same: cut off from the store alone, such a member could carry this primary,
 /// or go on after it, and from a list with the leader's name only nobody ever could. Otherwise they do not: a server
-/// streams on without its agent, too, which then neither accepts anybody nor says that it does not. Not of two:
-/// there no one else may be gone.
+/// streams on without its agent, too, which then neither accepts anybody nor says that it does not.
 pub fn list_is_due(view: &View) -> Option<Effect> {
     let cluster = view.cluster();
     let read_at = cluster.failsafe.as_ref().map_or(Revision::ABSENT, |list| list.revision);
@@ -220,14 +237,8 @@ pub fn list_is_due(view: &View) -> Option<Effect> {
     let members = cluster.members.values();
     let listed = members.filter_map(|one| Some((one.name.clone(), one.api_url.clone()?)));
     let mut wanted: Listed = listed.collect();
-    let is_alone = wanted.len() <= 1;
-    let list = cluster.failsafe.as_ref().filter(|list| is_alone && list.value.len() > 2);
-    if let (Some(list), State::Primary(facts)) = (list, &*view.server) {
-        let streams =
-            |name: &MemberName| facts.downstreams.iter().any(|row| row.name == name.as_str());
-        let is_silent = |name: &MemberName| !cluster.members.contains_key(name);
-        let kept = list.value.iter().filter(|(name, _)| is_silent(name) && streams(name));
-        wanted.extend(kept.map(|(name, url)| (name.clone(), url.clone())));
+    if wanted.len() <= 1 {
+        wanted.extend(view.memory.keyless.clone());
     }
     let as_it_is = cluster.failsafe.as_ref().is_some_and(|list| list.value == wanted);
     // Until the leader has said where it is itself, there is nothing to list.

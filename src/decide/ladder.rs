@@ -30,6 +30,8 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 pub struct Ladder {
     /// How many rewinds failed.
     pub rewinds_failed: u32,
+    /// How many rewinds the source refused, which says nothing about the data.
+    pub rewinds_refused: u32,
     /// How many rewinds ended well, and the server does not stream all the same.
     pub rewound: u32,
     /// What the last rewind that failed said.
@@ -71,6 +73,23 @@ impl Ladder {
             },
             State::Unusable(_) | State::Starting | State::Stopping | State::Silent => {}
         }
+    }
+
+    /// A rewind ended well, or over what the data is.
+    pub fn rewind_ended(&mut self, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.rewound += 1,
+            Err(why) => {
+                self.rewinds_failed += 1;
+                self.last_error = why;
+            }
+        }
+    }
+
+    /// The source refused a rewind, and said why.
+    pub fn rewind_was_refused(&mut self, why: String) {
+        self.rewinds_refused += 1;
+        self.last_error = why;
     }
 
     /// A start failed, and said why.
@@ -152,6 +171,10 @@ fn rewind_is_left(view: &View, fallen: &Fallen) -> Option<String> {
         let (times, why) = (ladder.rewinds_failed, &ladder.last_error);
         return Some(format!("pg_rewind failed, {times} times so far: {why}"));
     }
+    if ladder.rewinds_refused >= REWINDS_MAX {
+        let (times, why) = (ladder.rewinds_refused, &ladder.last_error);
+        return Some(format!("the source refused pg_rewind, {times} times so far: {why}"));
+    }
     if fallen.control.is_none() && impatient {
         return Some("its rewind broke off".to_owned());
     }
@@ -225,13 +248,17 @@ fn loss(view: &View, control: Option<&Control>, step: LossStep) -> Option<Effect
 fn given_up(view: &View, control: &Control, step: LossStep) -> Option<Loss> {
     let lineage = view.cluster().lineage();
     let end = rejoin::end(control);
-    following::diverged(lineage.standing(end))?;
+    // The control file of one that crashed tells where its last checkpoint is, and its log went on from there.
+    let may_go_on = control.state == ControlState::InProduction
+        || view.memory.ladder.crashed_as_primary && control.state == ControlState::InRecovery;
+    if !may_go_on {
+        following::diverged(lineage.standing(end))?;
+    }
     Some(Loss {
         at_micros: 0,
         timeline: control.timeline,
         from: lineage.left_at(end, &control.ancestors),
         to: control.end,
-        // The control file of one that crashed tells its last checkpoint.
         is_exact: control.state == ControlState::ShutDown,
         step,
     })

@@ -32,7 +32,7 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use decision::{Decision, Effect, Fetch, Reason, SyncChange};
-pub use failsafe::{Acceptance, judge};
+pub use failsafe::{Acceptance, judge, observe_keyless};
 pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;
 pub use proof::proven;

@@ -68,8 +68,8 @@ impl SyncMemory {
 
     /// Commits are being told to wait for the last of these.
     pub fn told(&mut self, possible: Vec<SyncNames>) {
-        let Self { admits, admitted, lonely_since, .. } = *self;
-        *self = Self { possible, admits, admitted, lonely_since, ..Self::default() };
+        let (admits, lonely_since) = (self.admits, self.lonely_since);
+        *self = Self { possible, admits, lonely_since, ..Self::default() };
     }
 
     /// They do so everywhere since the log ended there.

@@ -13,7 +13,6 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
     }
     let cluster = view.cluster();
     let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
-    effects.extend(synchronous::admission_to_remember(view));
     if facts.checkpoint_timeline < facts.position.timeline {
         effects.push(Effect::Checkpoint);
     }
@@ -33,6 +32,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         let optime = facts.position.lsn;
         effects.push(Effect::WriteStatus { optime, slots: positions, retained });
     }
+    effects.extend(synchronous::admission_to_remember(view));
     // Last: one that cannot be made, for want of `wal_level` or a database, takes its time each time.
     effects.extend(slots::logical_to_make(view, facts));
     effects

@@ -210,6 +210,8 @@ pub struct Memory {
     pub store_revision: Revision,
     /// Where the members' agents were when the store last showed a holder.
     pub known_members: Arc<Listed>,
+    /// Members of a failsafe list of three or more whose keys have run out since, and which stream from here.
+    pub keyless: Listed,
     /// Whether the agent was told to stop.
     pub stop_asked: bool,
     /// Which server is to be restarted, by when it was started (Unix time in microseconds), until another

@@ -71,6 +71,25 @@ fn a_diverged_primary_without_checksums_and_hints_is_set_aside_and_copied() {
     assert_eq!(sql::value(server, "SELECT n FROM kept").as_deref(), Ok("1"));
 }
 
+#[test]
+fn a_crashed_primary_whose_own_log_is_gone_is_set_aside_and_copied() {
+    let (mut cluster, former) = diverged(Plan::default());
+    let pg_wal = cluster.nodes[former].data_dir().join("pg_wal");
+    for entry in std::fs::read_dir(pg_wal).expect("its log").flatten() {
+        if entry.file_type().expect("a type").is_file() {
+            std::fs::remove_file(entry.path()).expect("it can be removed");
+        }
+    }
+    let since = Instant::now();
+    cluster.nodes[former].start();
+    cluster.wait_until_whole(START_BOUND);
+    println!("recovered in vain, set aside and copied anew: whole after {:?}", since.elapsed());
+    cluster.nodes[former].wait_for_log("starts failed", BOUND);
+    assert_eq!(kept_aside(&cluster, former).len(), 1);
+    let lost = lost(&cluster, former);
+    assert_eq!((&lost["step"], &lost["exact"]), (&json!("set aside"), &json!(false)), "{lost}");
+}
+
 /// Stands in for `pg_rewind`: the first time it does all of it but the control file, and hangs there.
 fn rewind_that_hangs(real: &str, mark: &str) -> String {
     format!(

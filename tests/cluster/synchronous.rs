@@ -19,6 +19,9 @@ fn plan(dcs: Value) -> Plan {
     Plan { dcs, ..Plan::default() }
 }
 
+/// How long a health check of HAProxy waits (haproxy.cfg).
+const CHECK: Duration = Duration::from_secs(1);
+
 /// Until so many nodes answer this probe with 200.
 #[track_caller]
 fn wait_for_probe(cluster: &Cluster, path: &str, count: usize) {
@@ -59,14 +62,18 @@ fn a_health_check_does_not_notice_an_upgrade() {
     let leader = cluster.wait_until_whole(BOUND);
     wait_for_probe(&cluster, "/quorum", 2);
     let node = &cluster.nodes[leader];
-    wait_until("it is the primary", BOUND, || node.is_primary());
+    wait_until("its admission is written down", BOUND, || {
+        let journal = std::fs::read_to_string(node.dir.join("data.pgbaton/journal.json"));
+        node.is_primary() && journal.is_ok_and(|text| text.contains("admitted"))
+    });
     let (place, done) = (node.rest(), AtomicBool::new(false));
     let (asked, refused) = std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             let (mut asked, mut refused) = (0, Vec::new());
             let began = Instant::now();
             while !done.load(Ordering::Relaxed) {
-                match Request::get("/primary").send(place) {
+                let ask = Request { within: CHECK, ..Request::get("/primary") };
+                match ask.send(place) {
                     Ok(answer) if answer.status == 200 => asked += 1,
                     other => {
                         refused.push((began.elapsed(), other.map(|answer| answer.status).ok()))

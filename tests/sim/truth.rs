@@ -73,7 +73,7 @@ pub struct Truth {
     pub sync_acknowledged: Option<At>,
     /// When something was acknowledged last, and since which opening.
     pub last: Option<(Duration, usize)>,
-    /// The longest `ttl` that was ever in force.
+    /// The longest `ttl` that was ever configured: whoever is cut off from the store goes by what it read last.
     pub longest_ttl: Duration,
     /// Who held the baton before its last change.
     pub previous: Option<Incarnation>,

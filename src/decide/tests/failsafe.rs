@@ -183,9 +183,26 @@ fn the_leader_keeps_the_list_as_the_members_are() {
         Some((names(&["a", "b"]), Revision(30))),
         "its agent may be gone"
     );
-    let alone = leader().failsafe_mode().streaming("b", 100).streaming("c", 100);
-    let alone = alone.without_key("b").without_key("c").listed(&["a", "b", "c"]);
-    assert_eq!(list_of(&alone), None, "b and c are cut off from the store alone");
+    // b and c are cut off from the store alone: their keys run out one after the other.
+    let both = || two().streaming("b", 100).streaming("c", 100);
+    let mut first = both().without_key("c").listed(&["a", "b", "c"]);
+    let observe = |view: &mut View| {
+        let (server, cluster) = (view.server.clone(), view.cluster.clone());
+        super::super::failsafe::observe_keyless(
+            &mut view.memory.keyless,
+            &server,
+            cluster.as_deref(),
+        );
+    };
+    observe(&mut first);
+    assert_eq!(list_of(&first), Some((names(&["a", "b"]), Revision(30))));
+    let mut second = both().without_key("b").without_key("c").listed(&["a", "b"]);
+    second.memory.keyless = first.memory.keyless;
+    observe(&mut second);
+    assert_eq!(list_of(&second), Some((names(&["a", "b", "c"]), Revision(30))));
+    let mut of_two = both().without_key("b").without_key("c").listed(&["a", "b"]);
+    observe(&mut of_two);
+    assert_eq!(list_of(&of_two), Some((names(&["a"]), Revision(30))), "there were two");
     let off = leader().listed(&["a"]);
     assert_eq!(list_of(&off), Some((None, Revision(30))), "a left mode leaves no list");
     let nowhere = view("a").primary(1, 100).leading(after(4_000)).failsafe_mode();

@@ -175,7 +175,10 @@ fn a_lost_logical_slot_is_not_made_anew() {
     let leader = |slot: Slot| {
         let view = view("a").primary(1, 100).leading(after(4_000));
         let permanent = PermanentSlot { name: "cdc".to_owned(), logical: logical.clone() };
-        arranged(&view.permanent(permanent).with_slots(vec![Slot { log: SlotLog::Lost, ..slot }]))
+        let view = view.permanent(permanent).with_slots(vec![Slot { log: SlotLog::Lost, ..slot }]);
+        let makes = |effect: &Effect| matches!(effect, Effect::MakeLogicalSlot { .. });
+        assert!(!decide(&view).upkeep.iter().any(makes));
+        arranged(&view)
     };
     assert_eq!(leader(Slot { kind, ..Slot::physical("cdc") }), (names(&[]), names(&[])));
     assert_eq!(leader(Slot::physical("cdc")), (names(&[]), names(&["cdc"])));

@@ -212,6 +212,8 @@ fn request(world: &World, request: &Request) {
 /// A person edits the cluster's configuration.
 fn change_ttl(world: &World, seconds: u64) {
     edit_config(world, |config| config["ttl"] = seconds.into());
+    let longest = world.truth.borrow().longest_ttl.max(Duration::from_secs(seconds));
+    world.truth.borrow_mut().longest_ttl = longest;
 }
 
 /// The same, of synchronous replication.
