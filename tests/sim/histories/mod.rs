@@ -24,7 +24,7 @@ struct History {
 /// How often each is lived.
 const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
-const LIVES_OF_A_FAULT: u64 = 500;
+const LIVES_OF_A_FAULT: u64 = 1_000;
 
 const ALL: [History; 35] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.

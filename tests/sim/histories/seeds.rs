@@ -229,7 +229,7 @@ pub fn late_record_of_ones_own() -> Plan {
             fault(What::KillNode, Target::Other, dies + 35, 60),
         ]
     };
-    let faults = [goes_on(20, 22), goes_on(320, 27), goes_on(620, 32), goes_on(920, 37)];
+    let faults = [goes_on(20, 20), goes_on(320, 21), goes_on(620, 22), goes_on(920, 24)];
     waiting_for_both(faults.concat())
 }
 
