@@ -36,9 +36,9 @@ pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result
     match &result {
         Ok(()) => context.note(Note::Rewound(Ok(()))),
         Err(error) => match blame(error) {
-            Blame::TheWay => {}
-            Blame::TheSource => context.note(Note::RewindRefused(chain(error))),
-            Blame::TheData => context.note(Note::Rewound(Err(chain(error)))),
+            Blame::Way => {}
+            Blame::Source => context.note(Note::RewindRefused(chain(error))),
+            Blame::Data => context.note(Note::Rewound(Err(chain(error)))),
         },
     }
     Ok(result?)
@@ -48,20 +48,20 @@ pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result
 #[derive(Debug, PartialEq, Eq)]
 enum Blame {
     /// The source cannot be reached now, or nothing is known.
-    TheWay,
+    Way,
     /// It was reached, and will say the same next time; or there is no program to ask with.
-    TheSource,
+    Source,
     /// What is here, or there.
-    TheData,
+    Data,
 }
 
 fn blame(error: &ServerError) -> Blame {
     let stderr = match error {
         ServerError::Program { stderr, .. } => stderr,
         ServerError::NoProgram { source, .. } if source.kind() == ErrorKind::NotFound => {
-            return Blame::TheSource;
+            return Blame::Source;
         }
-        _ => return Blame::TheWay,
+        _ => return Blame::Way,
     };
     let says = |words: &[&str]| words.iter().any(|said| stderr.contains(said));
     let lost = [
@@ -71,7 +71,7 @@ fn blame(error: &ServerError) -> Blame {
         "no connection",
     ];
     if !says(&lost) {
-        return Blame::TheData;
+        return Blame::Data;
     }
     let passes = [
         "starting up",
@@ -81,7 +81,7 @@ fn blame(error: &ServerError) -> Blame {
         "too many",
         "reserved",
     ];
-    if says(&["FATAL"]) && !says(&passes) { Blame::TheSource } else { Blame::TheWay }
+    if says(&["FATAL"]) && !says(&passes) { Blame::Source } else { Blame::Way }
 }
 
 /// Writes down what is about to be given up: on this disk first, then in the log. The store gets it with
@@ -155,17 +155,17 @@ mod tests {
         };
         let failed =
             |why: &str| said(&format!("connection to server at \"b\", port 5432 failed: {why}"));
-        assert_eq!(failed("Connection refused"), Blame::TheWay);
-        assert_eq!(failed("FATAL:  the database system is starting up"), Blame::TheWay);
-        assert_eq!(failed("FATAL:  sorry, too many clients already"), Blame::TheWay);
-        assert_eq!(failed("FATAL:  password authentication failed for user"), Blame::TheSource);
-        assert_eq!(failed("FATAL:  no pg_hba.conf entry for host"), Blame::TheSource);
-        assert_eq!(said("could not find previous WAL record at 0/2000028"), Blame::TheData);
+        assert_eq!(failed("Connection refused"), Blame::Way);
+        assert_eq!(failed("FATAL:  the database system is starting up"), Blame::Way);
+        assert_eq!(failed("FATAL:  sorry, too many clients already"), Blame::Way);
+        assert_eq!(failed("FATAL:  password authentication failed for user"), Blame::Source);
+        assert_eq!(failed("FATAL:  no pg_hba.conf entry for host"), Blame::Source);
+        assert_eq!(said("could not find previous WAL record at 0/2000028"), Blame::Data);
         let missing = |kind: ErrorKind| {
             let (program, source) = ("pg_rewind".to_owned(), kind.into());
             blame(&ServerError::NoProgram { program, source })
         };
-        assert_eq!(missing(ErrorKind::NotFound), Blame::TheSource);
-        assert_eq!(missing(ErrorKind::WouldBlock), Blame::TheWay);
+        assert_eq!(missing(ErrorKind::NotFound), Blame::Source);
+        assert_eq!(missing(ErrorKind::WouldBlock), Blame::Way);
     }
 }
