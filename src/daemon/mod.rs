@@ -30,7 +30,7 @@ use crate::cluster::{Cluster, State};
 use crate::config::{self, Finding, NodeConfig, Severity};
 use crate::dcs::{EtcdStore, Store as _, StoreError, decode};
 use crate::fence::{BoottimeClock, Guardian};
-use crate::publish::{Event, EventKind, Events, Metrics, Published, ServerStatistics};
+use crate::publish::{Event, EventKind, Events, Metrics, Published, ServerStatistics, Status};
 use crate::values::Clock;
 use crate::wake::Calls;
 use logging::Log;
@@ -158,14 +158,11 @@ fn answer(
 /// An agent that was started anew in place has kept its socket: who asks meanwhile waits, and does not hear that the
 /// primary is none.
 async fn knows_its_part(published: &Published) {
-    loop {
-        let status = published.get();
+    let knows = |status: &Status| {
         let is_standby = matches!(status.look.state, State::Standby(_));
-        if is_standby || status.is_writable(BoottimeClock.now()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        is_standby || status.is_writable(BoottimeClock.now())
+    };
+    published.until(knows).await;
 }
 
 async fn look_up_names(store: EtcdStore) {
@@ -218,7 +215,8 @@ fn part(
     }
 }
 
-/// The socket of the version before this one, which nobody else has the name of, and that it is that; else one of its own.
+/// The socket of the version before this one, which nobody else has the name of, else one of its own; and whether
+/// it is the former.
 fn find_listener(
     runtime: &tokio::runtime::Runtime,
     environment: &Environment,

@@ -276,12 +276,10 @@ fn wanted(
 ) -> (SyncNames, Option<Monotonic>) {
     let dynamic = &view.settings.dynamic;
     let fit = fit(view, facts, now);
-    let count = match view.settings.use_slots {
-        true => dynamic.synchronous_node_count.max(1),
-        // One that connects anew while its first connection hangs would confirm a commit twice. With slots it
-        // cannot: the first connection holds its slot.
-        false => 1,
-    };
+    // Without slots one that connects anew while its first connection hangs would confirm a commit twice. With them
+    // it cannot: the first connection holds its slot.
+    let most = if view.settings.use_slots { dynamic.synchronous_node_count } else { 1 };
+    let count = most.max(1);
     let chosen: BTreeSet<MemberName> = match dynamic.synchronous_mode {
         SynchronousMode::Off | SynchronousMode::On => {
             fit.iter().take(count).map(|one| one.name.clone()).collect()

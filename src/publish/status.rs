@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, Health, Look, Loss, MemberState, Role, State};
 use crate::config::Dynamic;
@@ -146,21 +147,38 @@ impl Status {
 
 /// Where the status is swapped and read. Cheap to clone.
 #[derive(Clone)]
-pub struct Published(Arc<ArcSwap<Status>>);
+pub struct Published(Arc<Shown>);
+
+struct Shown {
+    status: ArcSwap<Status>,
+    changed: Notify,
+}
 
 impl Published {
     /// Starts with a first status.
     pub fn new(first: Status) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(first)))
+        Self(Arc::new(Shown { status: ArcSwap::from_pointee(first), changed: Notify::new() }))
     }
 
     /// The latest status.
     pub fn get(&self) -> Arc<Status> {
-        self.0.load_full()
+        self.0.status.load_full()
     }
 
     /// Replaces it.
     pub fn set(&self, status: Status) {
-        self.0.store(Arc::new(status));
+        self.0.status.store(Arc::new(status));
+        self.0.changed.notify_waiters();
+    }
+
+    /// Until one holds.
+    pub async fn until(&self, holds: impl Fn(&Status) -> bool) {
+        loop {
+            let changed = self.0.changed.notified();
+            if holds(&self.get()) {
+                return;
+            }
+            changed.await;
+        }
     }
 }

@@ -291,6 +291,22 @@ fn a_full_table_of_slots_keeps_nobody_from_being_promoted() {
     println!("full table of slots: promoted all the same");
 }
 
+/// The default `wal_level` is too low for it.
+#[test]
+fn a_logical_slot_that_cannot_be_made_holds_up_no_other_side_work() {
+    let slot = json!({ "type": "logical", "database": "postgres", "plugin": "test_decoding" });
+    let dcs = json!({ "slots": { "cdc": slot } });
+    let cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let leader = cluster.wait_for_leader(START_BOUND);
+    cluster.nodes[leader].wait_for_log("side work could not be finished", START_BOUND);
+    cluster.wait_until_whole(START_BOUND);
+    cluster.wait_until_listed(leader);
+    wait_until("the status is written", BOUND, || crate::store::get(&cluster, "status").is_some());
+    let server = cluster.nodes[leader].postgresql();
+    let made = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'cdc'";
+    assert_eq!(sql::value(server, made).as_deref(), Ok("0"), "it was to be impossible");
+}
+
 #[test]
 fn the_slot_of_a_member_that_is_gone_is_kept_and_then_dropped() {
     let mut cluster = Cluster::start(Plan::default());

@@ -1,16 +1,15 @@
 //! Synchronous replication: what was acknowledged is there after the primary's death, with and without
 //! anybody left to acknowledge it, and while the mode itself is changed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::fault_table::primary_watch::PrimaryWatch;
 use crate::faults::{BOUND, under_load};
 use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
-use crate::support::http::Request;
 use crate::support::node::Node;
 use crate::support::wait::wait_until;
 use crate::support::{processes, sql};
@@ -66,32 +65,16 @@ fn a_health_check_does_not_notice_an_upgrade() {
         let journal = std::fs::read_to_string(node.dir.join("data.pgbaton/journal.json"));
         node.is_primary() && journal.is_ok_and(|text| text.contains("admitted"))
     });
-    let (place, done) = (node.rest(), AtomicBool::new(false));
-    let (asked, refused) = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            let (mut asked, mut refused) = (0, Vec::new());
-            let began = Instant::now();
-            while !done.load(Ordering::Relaxed) {
-                let ask = Request { within: CHECK, ..Request::get("/primary") };
-                match ask.send(place) {
-                    Ok(answer) if answer.status == 200 => asked += 1,
-                    other => {
-                        refused.push((began.elapsed(), other.map(|answer| answer.status).ok()))
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            (asked, refused)
-        });
-        node.signal(Signal::SIGUSR2);
-        node.wait_for_log("decided decision=take up the lease", BOUND);
-        let taken_up = Instant::now();
-        wait_until("it has led for a while", BOUND, || taken_up.elapsed() > Duration::from_secs(2));
-        done.store(true, Ordering::Relaxed);
-        asking.join().expect("it asks")
-    });
-    assert!(asked > 50, "{asked} answers");
-    assert!(refused.is_empty(), "{refused:?}");
+    let began = Instant::now();
+    let watch = PrimaryWatch::open(vec![node.rest()], CHECK);
+    node.signal(Signal::SIGUSR2);
+    node.wait_for_log("decided decision=take up the lease", BOUND);
+    let taken_up = Instant::now();
+    wait_until("it has led for a while", BOUND, || taken_up.elapsed() > Duration::from_secs(2));
+    let reigns = watch.close();
+    // A refusal, or no answer in time, would have ended the first of them.
+    let [reign] = reigns[..] else { panic!("one time in which all answers were 200: {reigns:?}") };
+    assert!(reign.from - began < CHECK && reign.until > taken_up, "{reign:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod deeds;
 mod outcome;
 mod play;
-mod primary_watch;
+pub mod primary_watch;
 mod scene;
 
 use std::time::Duration;

@@ -28,6 +28,8 @@ pub struct How {
     pub mode: Mode,
 }
 
+/// How long a node may take to say that it is the primary.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 /// For everything that a healthy cluster does.
 const BOUND: Duration = Duration::from_secs(60);
 /// How long a cluster may take to be whole again after a fault.
@@ -40,7 +42,8 @@ pub fn play(fault: &'static Fault, how: How) -> Outcome {
     let fence = scene.node().shown_fence();
     let ledger = scene.cluster.open_ledger();
     ledger.wait_for_writes(scene.leader, 100, BOUND);
-    let watch = PrimaryWatch::open(scene.cluster.nodes.iter().map(Node::rest).collect());
+    let watch =
+        PrimaryWatch::open(scene.cluster.nodes.iter().map(Node::rest).collect(), ANSWERS_WITHIN);
     let disk = DiskWatch::begin();
     let begun = Instant::now();
     scene.since = begun;

@@ -9,8 +9,6 @@ use crate::support::http::Request;
 
 /// How often each node is asked.
 const PERIOD: Duration = Duration::from_millis(10);
-/// How long it may take to answer.
-const WITHIN: Duration = Duration::from_millis(300);
 
 /// A time in which every answer of a node was 200: from the first of them to the question of the last, so
 /// that the node has said so before its beginning and after its end.
@@ -40,10 +38,11 @@ impl Reign {
 pub struct PrimaryWatch(Vec<(Sender<()>, JoinHandle<Vec<Reign>>)>);
 
 impl PrimaryWatch {
-    pub fn open(agents: Vec<SocketAddr>) -> PrimaryWatch {
+    /// `within` is how long an answer may take.
+    pub fn open(agents: Vec<SocketAddr>, within: Duration) -> PrimaryWatch {
         let watch = |(node, agent): (usize, SocketAddr)| {
             let (runs, stop) = mpsc::channel();
-            (runs, std::thread::spawn(move || watch(node, agent, &stop)))
+            (runs, std::thread::spawn(move || watch(node, agent, within, &stop)))
         };
         PrimaryWatch(agents.into_iter().enumerate().map(watch).collect())
     }
@@ -57,12 +56,12 @@ impl PrimaryWatch {
 }
 
 /// Until nobody holds the other end of `stop`.
-fn watch(node: usize, agent: SocketAddr, stop: &Receiver<()>) -> Vec<Reign> {
+fn watch(node: usize, agent: SocketAddr, within: Duration, stop: &Receiver<()>) -> Vec<Reign> {
     let mut reigns = Vec::new();
     let mut current: Option<Reign> = None;
     loop {
         let asked = Instant::now();
-        let answer = Request { within: WITHIN, ..Request::get("/primary") }.send(agent);
+        let answer = Request { within, ..Request::get("/primary") }.send(agent);
         if answer.is_ok_and(|answer| answer.status == 200) {
             let now = Instant::now();
             let reign = current.get_or_insert(Reign { node, asked, from: now, until: now });
