@@ -30,12 +30,15 @@ pub struct Rules {
     deadline: Option<LeaseDeadline>,
     /// Whether there was a deadline since the device was armed.
     was_held: bool,
+    /// Whether the last deadline had passed when it was taken away: by the guardian's kill, not by an agent.
+    has_fired: bool,
 }
 
 impl Rules {
     /// For a device that was armed now.
     pub fn new(timeout: Duration, now: Monotonic) -> Self {
-        Self { timeout, armed_at: now, shown_at: now, deadline: None, was_held: false }
+        let (armed_at, shown_at) = (now, now);
+        Self { timeout, armed_at, shown_at, deadline: None, was_held: false, has_fired: false }
     }
 
     /// What is due, under this deadline, with or without a process of the server's being left.
@@ -46,6 +49,10 @@ impl Rules {
         nothing_left: bool,
     ) -> Due {
         let is_moved = deadline > self.deadline;
+        if deadline != self.deadline {
+            let passed = |last: LeaseDeadline| last.has_passed(now);
+            self.has_fired = deadline.is_none() && self.deadline.is_some_and(passed);
+        }
         self.deadline = deadline;
         self.was_held |= deadline.is_some();
         let is_time = now.since(self.shown_at) >= self.timeout / 4;
@@ -60,6 +67,8 @@ impl Rules {
                 is_moved || is_time && acts_at <= deadline.moment() + AFTER_THE_DEADLINE
             }
             None if self.was_held && nothing_left => return Due::Disarm,
+            // What the kill left is stuck in the kernel, and nobody has said that it may stay there.
+            None if self.has_fired => false,
             // The agent has seen to it that nothing of the server comes back to user mode.
             None if self.was_held => is_time,
             None if now.since(self.armed_at) >= OPENED_WITHIN => return Due::Disarm,
@@ -132,6 +141,19 @@ mod tests {
         assert_eq!(rules.due(at(10), until(5000), false), Due::KeepAlive);
         assert_eq!(rules.due(at(600), None, false), Due::KeepAlive, "one is stuck in the kernel");
         assert_eq!(rules.due(at(700), None, true), Due::Disarm);
+    }
+
+    #[test]
+    fn what_the_kill_at_the_deadline_left_gets_no_sign_until_there_is_a_lease_again() {
+        let mut rules = Rules::new(Duration::from_secs(2), at(0));
+        assert_eq!(rules.due(at(10), until(1000), false), Due::KeepAlive);
+        // The guardian takes the deadline away that it has enforced, before it knows what is left.
+        for now in (1010..60_000).step_by(100) {
+            assert_eq!(rules.due(at(now), None, false), Due::Nothing, "{now}");
+        }
+        assert_eq!(rules.due(at(60_000), until(65_000), false), Due::KeepAlive, "led again");
+        assert_eq!(rules.due(at(61_000), None, false), Due::KeepAlive, "stopped in time");
+        assert_eq!(rules.due(at(66_000), None, true), Due::Disarm);
     }
 
     #[test]
