@@ -25,7 +25,7 @@ use crate::act::lease::Pulse;
 use crate::act::{Context, Note, Ports, Wanted};
 use crate::cluster::{Look, NotAccepted, Role, State};
 use crate::config::{Dynamic, NodeConfig};
-use crate::decide::{Decision, LeaseSight, Memory, Seat, Sight, View, decide, seat};
+use crate::decide::{Decision, LeaseSight, Memory, Seat, Sight, StandbyRules, View, decide, seat};
 use crate::observe::ProbeEnds;
 use crate::postgres::{CopyProgress, Server};
 use crate::publish::{Activity, Events, Metrics, Published, Stage, WatchdogSeen};
@@ -342,8 +342,8 @@ impl<P: Ports> Agent<P> {
         let (made, permanent) = (&journal.slots, &settings.dynamic.slots);
         self.memory.slots.look_back(now, &self.look.state, made, permanent);
         self.memory.observe(now, seat, &self.look.state, &me.name, cluster.as_deref());
-        let remote_apply = settings.remote_apply;
-        self.memory.sync.observe(&self.look.state, cluster.as_deref(), remote_apply, now);
+        let rules = StandbyRules::of(&settings);
+        self.memory.sync.observe(&self.look.state, cluster.as_deref(), rules, now);
         self.memory.sync.recall(self.look.started_at_micros, journal.admitted);
         View {
             now,

@@ -155,6 +155,8 @@ pub struct Downstream {
     pub sync_state: String,
     /// Its place in `synchronous_standby_names`.
     pub sync_priority: i32,
+    /// The slot that it holds; `None` where it streams without one.
+    pub slot: Option<String>,
 }
 
 /// What a running standby says.
@@ -181,6 +183,8 @@ pub struct StandbyFacts {
     pub ancestors: Vec<Ancestor>,
     /// The upstream it is configured to stream from: `host:port` out of `primary_conninfo`.
     pub upstream: Option<String>,
+    /// The slot that it is configured to use there (`primary_slot_name`).
+    pub slot: Option<String>,
     /// Who streams from it.
     pub downstreams: Vec<Downstream>,
     /// Its replication slots.

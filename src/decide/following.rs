@@ -65,8 +65,10 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
     } else {
         upstream::to_stream_from(view, leader.clone())
     };
-    if facts.upstream != wanted.as_ref().map(upstream::address) {
-        let reason = following(&leader, wanted.as_ref(), "follow a new leader");
+    let is_there = facts.upstream == wanted.as_ref().map(upstream::address);
+    if !is_there || facts.slot != wanted.as_ref().and_then(|wanted| wanted.slot.clone()) {
+        let label = if is_there { "follow with another slot" } else { "follow a new leader" };
+        let reason = following(&leader, wanted.as_ref(), label);
         return Decision::act(reason, JobKind::Other, vec![Effect::Follow(wanted)]);
     }
     if wanted.is_some()

@@ -39,6 +39,7 @@ pub use proof::proven;
 pub use seat::{HeldLease, LeaseSight, Sight, seat};
 pub use slots::SlotMemory;
 pub use symptoms::Symptoms;
+pub use sync_memory::StandbyRules;
 pub use synchronous::{possible_names, step_towards};
 pub use view::{
     Failure, Job, JobKind, Journal, Me, Memory, Seat, Settings, SyncMemory, Unfinished, Vacancy,

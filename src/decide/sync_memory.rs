@@ -5,7 +5,28 @@ use std::collections::BTreeMap;
 use crate::cluster::{Cluster, Downstream, PrimaryFacts, State, SyncNames};
 use crate::values::{Lsn, MemberName, Monotonic};
 
-use super::view::SyncMemory;
+use super::view::{Settings, SyncMemory};
+
+/// What a stream has to show for a commit to count on it.
+#[derive(Clone, Copy, Debug)]
+pub struct StandbyRules {
+    /// Whether a commit waits until it is replayed there.
+    pub remote_apply: bool,
+    /// Whether members hold their slots.
+    pub use_slots: bool,
+}
+
+impl StandbyRules {
+    /// Those that this node's settings make.
+    pub fn of(settings: &Settings) -> Self {
+        Self { remote_apply: settings.remote_apply, use_slots: settings.use_slots }
+    }
+
+    /// Up to where a stream counts.
+    pub fn reached(self, row: &Downstream) -> Lsn {
+        if self.remote_apply { row.replayed } else { row.flushed }
+    }
+}
 
 impl SyncMemory {
     /// Takes in what this turn found at the server.
@@ -13,11 +34,11 @@ impl SyncMemory {
         &mut self,
         server: &State,
         cluster: Option<&Cluster>,
-        remote_apply: bool,
+        rules: StandbyRules,
         now: Monotonic,
     ) {
         match server {
-            State::Primary(facts) => self.observe_primary(facts, cluster, remote_apply, now),
+            State::Primary(facts) => self.observe_primary(facts, cluster, rules, now),
             State::Silent | State::Stopping => {}
             State::Empty
             | State::Unusable(_)
@@ -31,7 +52,7 @@ impl SyncMemory {
         &mut self,
         facts: &PrimaryFacts,
         cluster: Option<&Cluster>,
-        remote_apply: bool,
+        rules: StandbyRules,
         now: Monotonic,
     ) {
         if self.in_force_at.is_some() && facts.sync_names.as_ref() != self.possible.last() {
@@ -41,7 +62,7 @@ impl SyncMemory {
         let last = self.possible.last().cloned();
         if let (Some(at), Some(names)) = (self.in_force_at, &last)
             && !self.caught_up
-            && have(facts, names, at, remote_apply)
+            && have(facts, names, at, rules)
         {
             self.possible = vec![names.clone()];
             self.caught_up = true;
@@ -81,24 +102,32 @@ impl SyncMemory {
 }
 
 /// Whether enough of those named have everything up to a position.
-fn have(facts: &PrimaryFacts, names: &SyncNames, at: Lsn, remote_apply: bool) -> bool {
+fn have(facts: &PrimaryFacts, names: &SyncNames, at: Lsn, rules: StandbyRules) -> bool {
     match names {
         SyncNames::Nobody => true,
         SyncNames::Closed => false,
         SyncNames::AnyOf { count, of } => {
             let rows = by_name(facts);
             let has = |name: &&MemberName| {
-                rows.get(name.as_str()).is_some_and(|rows| match rows.as_slice() {
-                    [row] => {
-                        let reached = if remote_apply { row.replayed } else { row.flushed };
-                        row.state == "streaming" && reached >= at
-                    }
-                    _ => false,
-                })
+                let row = rows.get(name.as_str()).and_then(|rows| of_member(name, rows, rules));
+                row.is_some_and(|row| row.state == "streaming" && rules.reached(row) >= at)
             };
             of.iter().filter(has).count() >= *count
         }
     }
+}
+
+/// The stream of a member, among all that go under its name; `None` where a commit could be acknowledged by
+/// another: PostgreSQL goes by the name alone, which whoever may replicate can give itself. The member's slot is
+/// held by one connection at a time, and all agents have their server use its own.
+pub fn of_member<'a>(
+    name: &MemberName,
+    rows: &[&'a Downstream],
+    rules: StandbyRules,
+) -> Option<&'a Downstream> {
+    let [row] = rows else { return None };
+    let is_proven = !rules.use_slots || row.slot == Some(name.slot_name());
+    is_proven.then_some(*row)
 }
 
 /// The streams, by the names they go under.

@@ -14,7 +14,7 @@ use crate::values::{Lsn, MemberName, Monotonic, Revision};
 
 use super::decision::{Decision, Effect, Reason, SyncChange};
 use super::proof::record;
-use super::sync_memory::by_name;
+use super::sync_memory::{StandbyRules, by_name, of_member};
 use super::view::{JobKind, SyncMemory, View};
 
 /// What there is to do for synchronous replication.
@@ -95,7 +95,13 @@ pub fn possible_names(
 
 fn step_on(view: &View, facts: &PrimaryFacts, recorded: &Voters, possible: Vec<SyncNames>) -> Next {
     let (wanted, look_again_at) = wanted(view, facts, possible.last());
-    let step = step_towards(&view.memory.sync, &possible, recorded, &wanted);
+    let in_doubt = possible.last().is_some_and(|names| is_in_doubt(view, facts, names));
+    let step = if wanted == SyncNames::Closed && in_doubt && !recorded.of.is_empty() {
+        // What was acknowledged meanwhile may be nowhere but here.
+        Step::Record(Voters::leader_only())
+    } else {
+        step_towards(&view.memory.sync, &possible, recorded, &wanted)
+    };
     let next = carry_out(view, step, possible);
     match (next, look_again_at) {
         (Next::Say(decision), Some(at)) => Next::Say(decision.and_look_again_at(at)),
@@ -164,14 +170,8 @@ fn all_is_well(
     wanted: &SyncNames,
     look_again_at: Option<Monotonic>,
 ) -> Next {
-    let cluster = view.cluster();
-    let is_member = |name: &str| cluster.members.contains_key(&MemberName::from(name));
-    let rows = by_name(facts);
-    let twice = rows.iter().filter(|(name, rows)| rows.len() > 1 && is_member(name));
-    let twice: Vec<&str> = twice.map(|(name, _)| *name).collect();
-    let reason = if !twice.is_empty() {
-        let label = "lead: two connections with one name are no synchronous standby";
-        Reason::with(label, twice.join(", "))
+    let reason = if let Some(reason) = unproven(view, facts) {
+        reason
     } else if *wanted == SyncNames::Closed {
         Reason::plain("lead: writes wait for a synchronous standby, and there is none")
     } else if let Some(at) = look_again_at {
@@ -181,6 +181,25 @@ fn all_is_well(
         return Next::Nothing;
     };
     Next::Say(Decision::wait(reason))
+}
+
+/// Connections under members' names of which it cannot be told that they are the members'.
+fn unproven(view: &View, facts: &PrimaryFacts) -> Option<Reason> {
+    let cluster = view.cluster();
+    let (rows, rules) = (by_name(facts), StandbyRules::of(&view.settings));
+    let among_members = |of: &dyn Fn(&MemberName, &[&Downstream]) -> bool| {
+        let names = cluster.members.keys().filter(|name| **name != view.me.name);
+        let found = names.filter(|name| rows.get(name.as_str()).is_some_and(|rows| of(name, rows)));
+        let found: Vec<&str> = found.map(MemberName::as_str).collect();
+        (!found.is_empty()).then(|| found.join(", "))
+    };
+    if let Some(twice) = among_members(&|_, rows| rows.len() > 1) {
+        let label = "lead: two connections with one name are no synchronous standby";
+        return Some(Reason::with(label, twice));
+    }
+    let strange = among_members(&|name, rows| of_member(name, rows, rules).is_none())?;
+    let label = "lead: a connection that does not hold its member's slot is no synchronous standby";
+    Some(Reason::with(label, strange))
 }
 
 fn count_of(names: &SyncNames) -> usize {
@@ -296,7 +315,8 @@ fn wanted(
     let has_names = matches!(now, Some(SyncNames::AnyOf { .. }));
     if dynamic.synchronous_mode_strict {
         // Names that nobody answers to keep writes waiting as well as any other.
-        let kept = now.filter(|_| has_names).cloned();
+        let keeps = |now: &&SyncNames| has_names && !is_in_doubt(view, facts, now);
+        let kept = now.filter(keeps).cloned();
         return (kept.unwrap_or(SyncNames::Closed), None);
     }
     let patience = view.settings.times.renewal_period;
@@ -308,21 +328,28 @@ fn wanted(
     }
 }
 
+/// Whether somebody goes under one of these names of whom it cannot be told that it is the member.
+fn is_in_doubt(view: &View, facts: &PrimaryFacts, names: &SyncNames) -> bool {
+    let (rows, rules) = (by_name(facts), StandbyRules::of(&view.settings));
+    names.members().any(|name| {
+        let under = rows.get(name.as_str());
+        under.is_some_and(|rows| of_member(name, rows, rules).is_none())
+    })
+}
+
 /// The standbys that may be waited for, best first; those that may not lead come last.
 fn fit(view: &View, facts: &PrimaryFacts, now: Option<&SyncNames>) -> Vec<Standby> {
     let cluster = view.cluster();
-    let position = |row: &Downstream| {
-        if view.settings.remote_apply { row.replayed } else { row.flushed }
-    };
+    let rules = StandbyRules::of(&view.settings);
     let rows = by_name(facts);
     let mut fit: Vec<Standby> = rows
         .iter()
         .filter_map(|(name, rows)| {
-            let [row] = rows.as_slice() else { return None };
             let member = cluster.members.get(&MemberName::from(*name))?;
+            let row = of_member(&member.name, rows, rules)?;
             let tags = Tags::from_map(&member.tags).0;
             let is_fit = row.state == "streaming"
-                && position(row) > Lsn::ZERO
+                && rules.reached(row) > Lsn::ZERO
                 && member.name != view.me.name
                 && member.state == MemberState::Running
                 && member.role == Role::Replica
@@ -334,7 +361,7 @@ fn fit(view: &View, facts: &PrimaryFacts, now: Option<&SyncNames>) -> Vec<Standb
                 may_lead: member.may_lead(),
                 priority: tags.sync_priority,
                 is_named,
-                lsn: position(row),
+                lsn: rules.reached(row),
             })
         })
         .collect();

@@ -29,13 +29,15 @@ SELECT recovering,
     (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::int8 END AS replayed_at_micros,
   CASE WHEN recovering THEN pg_is_wal_replay_paused() ELSE false END AS replay_paused,
   CASE WHEN recovering THEN current_setting('primary_conninfo') END AS conninfo,
+  CASE WHEN recovering THEN current_setting('primary_slot_name') END AS slot_name,
   current_setting('synchronous_standby_names') AS sync_names,
   (SELECT json_build_object('status', status, 'timeline', received_tli,
       'latest_end', latest_end_lsn::text, 'written', written_lsn::text)::text
     FROM pg_stat_wal_receiver) AS receiver,
   (SELECT json_agg(json_build_object('name', application_name, 'user', usename,
       'client_address', host(client_addr), 'state', state, 'flushed', flush_lsn::text,
-      'replayed', replay_lsn::text, 'sync_state', sync_state, 'sync_priority', sync_priority)
+      'replayed', replay_lsn::text, 'sync_state', sync_state, 'sync_priority', sync_priority,
+      'slot', (SELECT slot_name FROM pg_replication_slots WHERE active_pid = pid))
       ORDER BY application_name, pid)::text
     FROM pg_stat_replication) AS downstreams,
   (SELECT json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'database', database,
@@ -96,6 +98,7 @@ struct DownstreamRow {
     replayed: Option<String>,
     sync_state: Option<String>,
     sync_priority: Option<i32>,
+    slot: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +191,7 @@ fn standby(row: &Row, system_id: SystemId) -> Result<StandbyFacts, String> {
         receiver,
         ancestors: Vec::new(),
         upstream: field::<Option<&str>>(row, "conninfo")?.and_then(upstream_in),
+        slot: field::<Option<String>>(row, "slot_name")?.filter(|name| !name.is_empty()),
         downstreams: downstreams(row)?,
         slots: slots(row)?,
     })
@@ -211,6 +215,7 @@ fn downstreams(row: &Row) -> Result<Vec<Downstream>, String> {
                 replayed: lsn(row.replayed.as_deref())?.unwrap_or_default(),
                 sync_state: row.sync_state.unwrap_or_default(),
                 sync_priority: row.sync_priority.unwrap_or_default(),
+                slot: row.slot,
             })
         })
         .collect()

@@ -21,6 +21,7 @@ mod partition;
 mod rejoin;
 mod restart;
 mod store;
+mod stranger;
 mod switchover;
 mod synchronous;
 mod table;

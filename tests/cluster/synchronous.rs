@@ -23,13 +23,14 @@ const CHECK: Duration = Duration::from_secs(1);
 
 /// Until so many nodes answer this probe with 200.
 #[track_caller]
-fn wait_for_probe(cluster: &Cluster, path: &str, count: usize) {
+pub fn wait_for_probe(cluster: &Cluster, path: &str, count: usize) {
     wait_until(&format!("{count} nodes answer {path}"), BOUND, || {
         cluster.nodes.iter().filter(|node| node.answers(path, 200)).count() == count
     });
 }
 
-fn names(cluster: &Cluster, node: usize) -> String {
+/// Whom commits wait for, as the server has it.
+pub fn names(cluster: &Cluster, node: usize) -> String {
     let server = cluster.nodes[node].postgresql();
     sql::value(server, "SHOW synchronous_standby_names").unwrap_or_default()
 }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use pgbaton::cluster::{
     Downstream, PrimaryFacts, State as Server, Step, SyncNames, Voters, on_promotion,
 };
-use pgbaton::decide::{possible_names, step_towards};
+use pgbaton::decide::{StandbyRules, possible_names, step_towards};
 use pgbaton::mutants::{Mutant, plant, planted};
 use pgbaton::values::{Monotonic, SystemId, Timeline};
 use stateright::{Model, Property};
@@ -239,7 +239,8 @@ impl Sync {
         }
         let mut memory = state.agent.memory();
         let facts = facts(state, leader);
-        memory.observe(&Server::Primary(facts.clone()), None, false, Monotonic::ZERO);
+        let rules = StandbyRules { remote_apply: false, use_slots: true };
+        memory.observe(&Server::Primary(facts.clone()), None, rules, Monotonic::ZERO);
         let recorded = state.record.voters();
         if state.record.leader != leader {
             return None;
@@ -294,6 +295,7 @@ fn facts(state: &State, leader: usize) -> PrimaryFacts {
         replayed: state.end(at),
         sync_state: String::new(),
         sync_priority: 0,
+        slot: Some(name(at).slot_name()),
     };
     PrimaryFacts {
         system_id: SystemId(1),

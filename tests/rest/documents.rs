@@ -45,6 +45,7 @@ fn full_primary() -> Status {
         replayed: Lsn(1),
         sync_state: "async".into(),
         sync_priority: 0,
+        slot: Some("b".into()),
     }];
     Status { job: Some((JobKind::HandOver, NOW)), stopping: true, ..status }
 }

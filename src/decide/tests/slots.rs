@@ -155,7 +155,8 @@ fn a_standby_that_no_leader_feeds_or_that_has_no_slots_lets_members_slots_go() {
     assert_eq!(arranged(&mine().nostream()), (names(&[]), names(&["c"])));
     let mut without = mine();
     Arc::make_mut(&mut without.settings).use_slots = false;
-    assert_eq!(arranged(&without), (names(&[]), names(&["c"])));
+    assert_eq!(decide(&without).reason.label, "follow with another slot");
+    assert_eq!(arranged(&without.following("a")), (names(&[]), names(&["c"])));
 }
 
 #[test]

@@ -143,6 +143,33 @@ fn who_may_not_be_waited_for_is_not() {
 }
 
 #[test]
+fn who_goes_under_a_member_s_name_without_its_slot_is_not_waited_for() {
+    let label = "a connection that does not hold its member's slot is no synchronous standby: b";
+    let label = format!("lead: {label}");
+    let stranger = || leader().streaming("b", 100).without_slot("b");
+    check(&stranger().recorded("a", "", 1).waiting_for(&SyncNames::Nobody), &label);
+    let mut no_slots = stranger().recorded("a", "", 1).waiting_for(&SyncNames::Nobody);
+    Arc::make_mut(&mut no_slots.settings).use_slots = false;
+    sets(&no_slots, &any(1, "b"));
+    // It came when the member was lost: not one more commit is to go by it.
+    records(&stranger().recorded("a", "b", 1).waiting_for(&any(1, "b")), "", 1);
+    sets(&stranger().recorded("a", "", 1).waiting_for(&any(1, "b")), &SyncNames::Nobody);
+}
+
+#[test]
+fn in_strict_mode_a_stranger_in_the_place_of_a_member_or_beside_it_closes_the_server() {
+    let stranger = || leader().strict().streaming("b", 100).without_slot("b");
+    for view in [stranger(), stranger().streaming("b", 100)] {
+        records(&view.recorded("a", "b", 1).waiting_for(&any(1, "b")), "", 1);
+    }
+    for view in [stranger(), stranger().streaming("b", 100)] {
+        sets(&view.recorded("a", "", 1).waiting_for(&any(1, "b")), &SyncNames::Closed);
+    }
+    let closed = stranger().recorded("a", "", 1).waiting_for(&SyncNames::Closed);
+    assert_eq!(decide(&closed).effects, []);
+}
+
+#[test]
 fn a_higher_priority_goes_before_who_is_waited_for_already() {
     let view =
         leader().streaming("b", 100).streaming("c", 90).tagged("c", "sync_priority", 5.into());
@@ -269,9 +296,10 @@ fn of_two_that_are_as_far_the_synchronous_standby_takes_over() {
 /// Its agent may be upgraded any time, and clients must not be thrown out for that.
 #[test]
 fn the_next_agent_goes_on_letting_clients_in() {
-    let View { server, now, .. } = view("a").primary(1, 100);
+    let View { server, now, settings, .. } = view("a").primary(1, 100);
+    let rules = StandbyRules::of(&settings);
     let mut found = SyncMemory::default();
-    found.observe(&server, None, false, now);
+    found.observe(&server, None, rules, now);
     assert!(!found.admits, "what the store records was not read yet");
     found.recall(Some(7), Some(6));
     assert!(!found.admits, "that was another server");

@@ -56,6 +56,7 @@ fn state(world: &World, node: usize) -> State {
                 }),
                 ancestors: wal.branch(data.at).ancestors.clone(),
                 upstream: upstream.map(|one| format!("{}:{}", one.host, one.port)),
+                slot: upstream.and_then(|one| one.slot.clone()),
                 downstreams: Vec::new(),
                 slots: slots(data),
             })
@@ -110,6 +111,7 @@ fn downstreams(world: &World, node: usize) -> Vec<Downstream> {
             replayed: pg.replayed,
             sync_state: "async".to_owned(),
             sync_priority: 0,
+            slot: data.upstream.as_ref().and_then(|one| one.slot.clone()),
         });
     }
     found
