@@ -1,6 +1,7 @@
 //! What an effect can reach, and what it leaves for the loop to remember.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -45,6 +46,10 @@ pub enum Note {
     RewindRefused(String),
     /// A leader was asked whether it has the log from here on; its name, where it is gone.
     LogAsked(WalPosition, Option<MemberName>),
+    /// These logical slots are being copied from the leader.
+    CopiesSlots(Monotonic, Vec<String>),
+    /// The leader was asked what it keeps for them: by slot, from which transaction on.
+    AskedWhatIsKept(Monotonic, BTreeMap<String, u32>),
     /// How far a copy is.
     Copy(CopyProgress),
     /// This node was promoted to this timeline, for the callbacks and the log.

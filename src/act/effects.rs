@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::context::{Context, Note};
 use super::lease::LeaseError;
 use super::ports::Ports;
-use super::{election, failsafe, promotion, records, rejoin, replaced, synchronous};
+use super::{carried, election, failsafe, promotion, records, rejoin, replaced, synchronous};
 use crate::cluster::Refusal;
 use crate::dcs::StoreError;
-use crate::decide::Effect;
+use crate::decide::{Carry, Effect};
 use crate::postgres::{Server, ServerError};
 use crate::publish::{Event, EventKind};
 use crate::values::{Clock, Monotonic};
@@ -103,6 +103,7 @@ fn is_no_obstacle(effect: &Effect) -> bool {
         effect,
         Effect::ArrangeSlots { .. }
             | Effect::AdvanceSlots(_)
+            | Effect::Carry(Carry::AskWhatIsKept { .. } | Carry::Advance(_) | Carry::Forget)
             | Effect::MakeLogicalSlot { .. }
             | Effect::RememberAdmitted(_)
     )
@@ -189,6 +190,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
             Ok(context.server.make_logical_slot(name, database, plugin).await?)
         }
         Effect::AdvanceSlots(to) => Ok(context.server.advance_slots(to).await?),
+        Effect::Carry(what) => carried::carry_out(context, what).await,
         Effect::WriteStatus { optime, slots, retained } => {
             records::write_status(context, *optime, slots, retained).await
         }
@@ -274,6 +276,7 @@ pub fn name(effect: &Effect) -> &'static str {
         Effect::ArrangeSlots { .. } => "arrange slots",
         Effect::MakeLogicalSlot { .. } => "make a logical slot",
         Effect::AdvanceSlots(_) => "move slots on",
+        Effect::Carry(what) => carried::name(what),
         Effect::WriteStatus { .. } => "write status",
         Effect::WriteHistory => "write history",
         Effect::WriteFailsafe { .. } => "write failsafe",

@@ -88,9 +88,26 @@ impl<F: JournalFile> Notebook<F> {
     pub async fn slots(&self, made: &[String], dropped: &[String]) -> std::io::Result<()> {
         self.change(|journal| {
             journal.slots.retain(|name| !dropped.contains(name));
+            journal.carried.retain(|name| !dropped.contains(name));
             journal.slots.extend(made.iter().cloned());
         })
         .await
+    }
+
+    /// Writes down which logical slots are copied from the leader, before they are.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn carries(&self, names: &[String]) -> std::io::Result<()> {
+        self.change(|journal| journal.carried.extend(names.iter().cloned())).await
+    }
+
+    /// This node leads: none of its slots is a copy any more.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    pub async fn carries_none(&self) -> std::io::Result<()> {
+        self.change(|journal| journal.carried.clear()).await
     }
 
     async fn change(&self, change: impl FnOnce(&mut Journal)) -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! Carrying out decisions: one function for each effect, in the order given, stopping at the first
 //! failure. Chooses nothing.
 
+mod carried;
 mod context;
 mod effects;
 mod election;

@@ -274,7 +274,7 @@ impl<P: Ports> Agent<P> {
         self.inlets.metrics.turn(Stage::Decide, self.now().since(decided_at));
         self.adopt(&decision, &view);
         self.begin(decision);
-        self.slot_watch.look(&view.server, view.settings.slots_may_keep);
+        self.slot_watch.look(&view);
         if self.upgrades && self.job.is_none() && self.ended.is_none() {
             self.ended = Some(Ended::ForUpgrade);
         }
@@ -314,6 +314,8 @@ impl<P: Ports> Agent<P> {
                     self.memory.ladder.asked_at = Some(self.now());
                     self.memory.ladder.log_gone = gone_at.map(|leader| (from, leader));
                 }
+                Note::CopiesSlots(at, names) => self.memory.carried.copies(at, &names),
+                Note::AskedWhatIsKept(at, kept) => self.memory.carried.asked(at, kept),
                 Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");

@@ -34,7 +34,7 @@ pub use server::{
     StopMode, Upstream,
 };
 
-pub use slot::{Slot, SlotKind, SlotLog};
+pub use slot::{MAJOR_THAT_SYNCS, Slot, SlotKind, SlotLog};
 
 use crate::values::{Incarnation, Lsn, MemberName, Revision, SystemId, Term};
 

@@ -164,6 +164,8 @@ pub struct Downstream {
 pub struct StandbyFacts {
     /// The identifier of its data.
     pub system_id: SystemId,
+    /// The server's major version.
+    pub major: u32,
     /// The timeline it replays or receives.
     pub timeline: Timeline,
     /// Received and flushed; goes back to a segment's start after a restart.

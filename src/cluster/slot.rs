@@ -2,6 +2,9 @@
 
 use crate::values::Lsn;
 
+/// From this major version of PostgreSQL on a standby can keep logical slots like its primary's by itself.
+pub const MAJOR_THAT_SYNCS: u32 = 17;
+
 /// One replication slot of a server. Temporary ones are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -17,6 +20,8 @@ pub struct Slot {
     pub confirmed: Option<Lsn>,
     /// Whether the log that it needs is there.
     pub log: SlotLog,
+    /// The oldest transaction whose changes of the catalogs the consumer of a logical slot may still need.
+    pub catalog_xmin: Option<u32>,
     /// Whether it keeps rows from being vacuumed (`xmin`): its consumer told so by `hot_standby_feedback`.
     pub keeps_rows: bool,
     /// Whether the server itself keeps it like its primary's (PostgreSQL 17 and later).
@@ -58,6 +63,7 @@ impl Slot {
             restart: None,
             confirmed: None,
             log: SlotLog::Kept,
+            catalog_xmin: None,
             keeps_rows: false,
             is_synced: false,
         }

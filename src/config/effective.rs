@@ -24,6 +24,8 @@ pub struct EffectivePostgresql {
     pub use_pg_rewind: bool,
     /// Whether members get replication slots.
     pub use_slots: bool,
+    /// Whether there are permanent logical slots, which standbys carry along.
+    pub carries_logical_slots: bool,
     /// How long PostgreSQL may take to start.
     pub pg_ctl_timeout: Duration,
     /// Commands run on events.
@@ -91,6 +93,10 @@ pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePos
         guc::manage_synchronous_standbys(&mut merged, &mut refused);
     }
     let use_slots = shared.use_slots.unwrap_or(true);
+    let carries_logical_slots = use_slots && dynamic.slots.iter().any(|one| one.logical.is_some());
+    if carries_logical_slots {
+        guc::keep_logical_slots(&mut merged, &mut refused);
+    }
     if dynamic.manages_synchronous_standbys() && dynamic.synchronous_node_count > 1 && !use_slots {
         refused.push((Side::Cluster, Adjustment::new("synchronous_node_count", ONE_WITHOUT_SLOTS)));
     }
@@ -110,6 +116,7 @@ pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePos
             .filter(|_| own_file("ident_file", "pg_ident.conf")),
         use_pg_rewind: local.use_pg_rewind.or(shared.use_pg_rewind).unwrap_or(false),
         use_slots,
+        carries_logical_slots,
         pg_ctl_timeout: local.pg_ctl_timeout.or(shared.pg_ctl_timeout).unwrap_or(PG_CTL_TIMEOUT),
         callbacks: local.callbacks.clone().or(shared.callbacks).unwrap_or_default(),
         remove_data_directory_on_rewind_failure: local

@@ -142,6 +142,17 @@ pub(super) fn manage_synchronous_standbys(merged: &mut Merged, refused: &mut Ref
     }
 }
 
+/// A standby tells its primary what its logical slots need: else rows go that they cannot do without.
+pub(super) fn keep_logical_slots(merged: &mut Merged, refused: &mut Refused) {
+    let name = "hot_standby_feedback";
+    let own = merged.parameters.entry(name.to_owned()).or_insert_with(|| "on".to_owned());
+    if !matches!(own.as_str(), "on" | "true" | "yes" | "1") {
+        let key = format!("postgresql.parameters.{name}");
+        let message = "logical slots are carried over to the next leader only where it is on";
+        refused.push((Side::Cluster, Adjustment::new(key, message)));
+    }
+}
+
 /// Why a parameter that is not controlled does not go into the file.
 fn refusal(name: &str, value: &str) -> Option<&'static str> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

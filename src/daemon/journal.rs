@@ -28,6 +28,8 @@ struct Spelled {
     losses: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     slots: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    carried: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     admitted: Option<i64>,
 }
@@ -108,8 +110,8 @@ fn spell(journal: &Journal) -> Vec<u8> {
     let losses = serde_json::from_slice(&codec::losses(&journal.losses)).ok();
     let losses = losses.filter(|_| !journal.losses.is_empty());
     let Journal { promised, seen, admitted, .. } = *journal;
-    let slots = journal.slots.clone();
-    let spelled = Spelled { promised, seen, unfinished, losses, slots, admitted };
+    let (slots, carried) = (journal.slots.clone(), journal.carried.clone());
+    let spelled = Spelled { promised, seen, unfinished, losses, slots, carried, admitted };
     let mut text = serde_json::to_vec(&spelled).expect("numbers and words can be spelled");
     text.push(b'\n');
     text
@@ -125,8 +127,8 @@ fn read(text: &[u8]) -> serde_json::Result<Journal> {
     });
     let losses = spelled.losses.map(|losses| codec::read_losses(losses.to_string().as_bytes()));
     let losses = losses.transpose().map_err(serde::de::Error::custom)?.unwrap_or_default();
-    let Spelled { promised, seen, slots, admitted, .. } = spelled;
-    Ok(Journal { promised, seen, unfinished, losses, slots, admitted })
+    let Spelled { promised, seen, slots, carried, admitted, .. } = spelled;
+    Ok(Journal { promised, seen, unfinished, losses, slots, carried, admitted })
 }
 
 #[cfg(test)]
@@ -154,8 +156,8 @@ mod tests {
         let unfinished = Some(Unfinished::SetAside);
         let slots = ["b".to_owned(), "c".to_owned()].into();
         let (promised, seen, losses) = (Term(7), Term(6), vec![loss]);
-        let admitted = Some(1_740_903_340_120_001);
-        let journal = Journal { promised, seen, unfinished, losses, slots, admitted };
+        let (carried, admitted) = (["app".to_owned()].into(), Some(1_740_903_340_120_001));
+        let journal = Journal { promised, seen, unfinished, losses, slots, carried, admitted };
         disk.write(&journal).unwrap();
         assert_eq!(DiskJournal::open(&directory.path().join("state")).unwrap().1, journal);
     }

@@ -218,6 +218,8 @@ pub enum Effect {
     },
     /// Move physical slots of a standby on.
     AdvanceSlots(Vec<(String, Lsn)>),
+    /// What has to do with logical slots that a standby carries along.
+    Carry(Carry),
     /// Write the leader's position and its slots', guarded.
     WriteStatus {
         /// The leader's position.
@@ -262,6 +264,29 @@ pub enum Effect {
     Leave,
     /// End the agent with an error, which is a person's to mend.
     Exit(String),
+}
+
+/// What there is to do for logical slots that a standby carries along.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Carry {
+    /// Get these from the leader, for the next start of the standby.
+    Copy {
+        /// The leader.
+        from: Upstream,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Ask the leader what it keeps for those that were copied.
+    AskWhatIsKept {
+        /// The leader.
+        of: Upstream,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Move them on: name, database, position.
+    Advance(Vec<(String, String, Lsn)>),
+    /// This node leads: they are its own now.
+    Forget,
 }
 
 /// Log that a voter has and a candidate lacks.

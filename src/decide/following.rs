@@ -5,7 +5,7 @@ use crate::cluster::{BatonState, StandbyFacts, Standing, StopMode, Upstream};
 use super::decision::{Decision, Effect, Reason};
 use super::gates::holder;
 use super::view::{JobKind, View};
-use super::{ladder, promotion, rejoin, slots, upstream, voting};
+use super::{carried, ladder, promotion, rejoin, slots, upstream, voting};
 
 /// A primary beside another holder.
 pub fn step_down(view: &View) -> Decision {
@@ -74,6 +74,9 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
     if wanted.is_some()
         && let Some(decision) = ladder::without_log(view, facts, &leader)
     {
+        return decision;
+    }
+    if let Some(decision) = carried::copy(view, facts, &leader) {
         return decision;
     }
     Decision::wait(following(&leader, wanted.as_ref(), "follow"))

@@ -5,6 +5,7 @@ mod blind;
 mod bootstrap;
 mod branches;
 mod candidates;
+mod carried;
 mod decision;
 mod election;
 mod failsafe;
@@ -31,7 +32,8 @@ mod view;
 mod voting;
 
 pub use candidates::{Standings, rank};
-pub use decision::{Decision, Effect, Fetch, Reason, SyncChange};
+pub use carried::{CarriedMemory, carried_along};
+pub use decision::{Carry, Decision, Effect, Fetch, Reason, SyncChange};
 pub use failsafe::{Acceptance, judge, observe_keyless};
 pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;

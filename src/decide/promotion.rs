@@ -6,9 +6,8 @@ use crate::cluster::{Ballot, Basis, Lineage, PromotionState, StandbyFacts, Versi
 use crate::values::LeaseDeadline;
 
 use super::decision::{Decision, Effect, Reason};
-use super::slots;
 use super::view::{JobKind, View};
-use super::{proof, synchronous};
+use super::{carried, proof, slots, synchronous};
 
 /// Takes the vacant seat on the strength of a ballot, and promotes.
 pub fn take_the_seat(
@@ -88,7 +87,7 @@ fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {
     effects.push(Effect::RecordIntent { known });
     if view.settings.use_slots {
         let wanted = slots::of_whoever_leads(view);
-        effects.push(Effect::ArrangeSlots { wanted, unwanted: Vec::new() });
+        effects.push(Effect::ArrangeSlots { wanted, unwanted: carried::of_no_use(view) });
     }
     effects.push(Effect::Promote);
     effects.push(Effect::RecordPromotion);

@@ -12,7 +12,7 @@ use crate::values::{Lsn, MemberName, Monotonic};
 
 use super::decision::Effect;
 use super::view::View;
-use super::{replaced, upstream};
+use super::{carried, replaced, upstream};
 
 /// What this agent knows of slots that are not there for a member it sees. Each turn's view shares it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -221,7 +221,11 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
     }
     let wanted = Wanted::of_a_standby(view, moves_on);
     let may_go = |slot: &&Slot| {
-        !slot.is_active && !slot.is_synced && !is_ignored(view, slot) && wanted.lets_go(view, slot)
+        !slot.is_active
+            && !slot.is_synced
+            && !carried::keeps(view, facts, slot)
+            && !is_ignored(view, slot)
+            && wanted.lets_go(view, slot)
     };
     let unwanted: Vec<String> =
         facts.slots.iter().filter(may_go).map(|slot| slot.name.clone()).collect();
@@ -230,6 +234,7 @@ pub fn of_a_standby(view: &View, facts: &StandbyFacts) -> Vec<Effect> {
         let missing = wanted.to_make(view).filter(|name| !has(name)).cloned().collect();
         effects.extend(moved_on(to_move_on(view, facts, &wanted)));
         effects.extend(arranged(missing, unwanted));
+        effects.extend(carried::upkeep(view, facts));
     } else {
         effects.extend(arranged(Vec::new(), unwanted));
     }

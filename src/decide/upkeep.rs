@@ -4,7 +4,7 @@ use crate::cluster::{Initialize, Lineage, PrimaryFacts};
 
 use super::decision::Effect;
 use super::view::View;
-use super::{failsafe, replaced, slots, synchronous};
+use super::{carried, failsafe, replaced, slots, synchronous};
 
 /// What is missing right now; empty while the last of it is still under way.
 pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
@@ -33,6 +33,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         effects.push(Effect::WriteStatus { optime, slots: positions, retained });
     }
     effects.extend(synchronous::admission_to_remember(view));
+    effects.extend(carried::to_forget(view));
     // Last: one that cannot be made, for want of `wal_level` or a database, takes its time each time.
     effects.extend(slots::logical_to_make(view, facts));
     effects

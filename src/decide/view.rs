@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::carried::CarriedMemory;
 use super::decision::Reason;
 use super::failsafe::Acceptance;
 use super::ladder::Ladder;
@@ -234,6 +235,8 @@ pub struct Memory {
     pub ladder: Ladder,
     /// What is known of slots whose members are gone.
     pub slots: SlotMemory,
+    /// What is known of the logical slots that this standby carries along.
+    pub carried: CarriedMemory,
     /// What has to last before it means something.
     pub symptoms: Symptoms,
     /// The store's revision after this agent's last write: before the view shows it, the view does
@@ -311,6 +314,8 @@ pub struct Journal {
     pub losses: Vec<Loss>,
     /// The names of the slots that this node's agents made, and did not drop again: these may be dropped.
     pub slots: BTreeSet<String>,
+    /// The logical slots that were copied from a leader since this node last led.
+    pub carried: BTreeSet<String>,
     /// When the server was started, Unix time in microseconds, of which clients were let read what its synchronous
     /// standbys have: an agent that finds it running need not find that out anew.
     pub admitted: Option<i64>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::MAJOR_THAT_SYNCS;
 use crate::config::{EffectivePostgresql, MAX_SLOT_WAL_KEEP_SIZE, MAX_SLOT_WAL_KEEP_SIZE_DEFAULT};
 
 /// How a generated file begins.
@@ -45,7 +46,11 @@ pub(super) struct Source {
 }
 
 /// The settings that a `postgresql.conf` says besides those of the configuration.
-fn source_settings(source: &Source, settings: &EffectivePostgresql) -> BTreeMap<String, String> {
+fn source_settings(
+    source: &Source,
+    settings: &EffectivePostgresql,
+    major: u32,
+) -> BTreeMap<String, String> {
     let mut all = settings.parameters.clone();
     for (name, value) in RECOVERY_TARGETS {
         all.insert(name.to_owned(), value.to_owned());
@@ -53,6 +58,9 @@ fn source_settings(source: &Source, settings: &EffectivePostgresql) -> BTreeMap<
     all.entry(RETRY.0.to_owned()).or_insert_with(|| RETRY.1.to_owned());
     all.insert("primary_conninfo".to_owned(), source.conninfo.clone());
     all.insert("primary_slot_name".to_owned(), source.slot.clone());
+    if settings.carries_logical_slots && major >= MAJOR_THAT_SYNCS {
+        all.entry("sync_replication_slots".to_owned()).or_insert_with(|| "on".to_owned());
+    }
     if source.is_settled {
         all.insert("restore_command".to_owned(), String::new());
         // What was received has to be replayed now.
@@ -66,6 +74,7 @@ pub(super) fn postgresql_conf(
     settings: &EffectivePostgresql,
     source: &Source,
     base: &str,
+    major: u32,
 ) -> String {
     let mut text = format!("{HEADER}\n\n");
     if !settings.parameters.contains_key(MAX_SLOT_WAL_KEEP_SIZE) {
@@ -74,7 +83,7 @@ pub(super) fn postgresql_conf(
         text.push_str(&format!("{MAX_SLOT_WAL_KEEP_SIZE} = {default}\n\n"));
     }
     text.push_str(&format!("include {}\n\n", quoted(base)));
-    for (name, value) in source_settings(source, settings) {
+    for (name, value) in source_settings(source, settings, major) {
         text.push_str(&format!("{name} = {}\n", quoted(&value)));
     }
     text
@@ -165,6 +174,7 @@ mod tests {
             pg_ident: None,
             use_pg_rewind: false,
             use_slots: true,
+            carries_logical_slots: false,
             pg_ctl_timeout: Duration::from_secs(60),
             callbacks: Default::default(),
             remove_data_directory_on_rewind_failure: false,
@@ -188,7 +198,7 @@ mod tests {
     fn the_file_says_where_the_log_comes_from() {
         let source =
             Source { conninfo: "user=r host='a b'".into(), slot: "a".into(), is_settled: false };
-        let conf = postgresql_conf(&settings(&[]), &source, "postgresql.base.conf");
+        let conf = postgresql_conf(&settings(&[]), &source, "postgresql.base.conf", 15);
         assert_eq!(source_in(&conf), source);
         assert!(is_generated(&conf));
         assert!(conf.contains("recovery_target_timeline = 'latest'\n"));
@@ -197,29 +207,42 @@ mod tests {
 
     #[test]
     fn the_bound_of_slots_is_a_default_that_the_users_own_file_overrides() {
-        let conf = postgresql_conf(&settings(&[]), &Source::default(), "base.conf");
+        let conf = postgresql_conf(&settings(&[]), &Source::default(), "base.conf", 15);
         let at = |what: &str| conf.find(what).unwrap();
         assert!(at("max_slot_wal_keep_size = '8GB'\n") < at("include 'base.conf'\n"));
         let own = settings(&[("max_slot_wal_keep_size", "-1")]);
-        let conf = postgresql_conf(&own, &Source::default(), "base.conf");
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf", 15);
         assert!(conf.contains("max_slot_wal_keep_size = '-1'\n") && !conf.contains("8GB"));
+    }
+
+    #[test]
+    fn a_server_that_can_keeps_logical_slots_by_itself_unless_the_user_says_otherwise() {
+        let says = |own: &[(&str, &str)], carries_logical_slots, major| {
+            let own = EffectivePostgresql { carries_logical_slots, ..settings(own) };
+            let conf = postgresql_conf(&own, &Source::default(), "base.conf", major);
+            setting_in(&conf, "sync_replication_slots")
+        };
+        assert_eq!(says(&[], true, 17).as_deref(), Some("on"));
+        assert_eq!(says(&[("sync_replication_slots", "off")], true, 17).as_deref(), Some("off"));
+        assert_eq!(says(&[], true, 16), None, "a server that does not know it does not start");
+        assert_eq!(says(&[], false, 17), None);
     }
 
     #[test]
     fn a_settled_standby_has_no_way_to_get_more() {
         let own = settings(&[("restore_command", "cp /archive/%f %p"), ("work_mem", "8MB")]);
         let settled = Source { is_settled: true, ..Source::default() };
-        let conf = postgresql_conf(&own, &settled, "base.conf");
+        let conf = postgresql_conf(&own, &settled, "base.conf", 15);
         assert!(conf.contains("restore_command = ''\n") && conf.contains("work_mem = '8MB'\n"));
         assert!(conf.contains("recovery_min_apply_delay = '0'\n"), "or it would wait that long");
-        let conf = postgresql_conf(&own, &Source::default(), "base.conf");
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf", 15);
         assert!(conf.contains("restore_command = 'cp /archive/%f %p'\n"));
     }
 
     #[test]
     fn the_users_own_retry_interval_counts() {
         let own = settings(&[("wal_retrieve_retry_interval", "3s")]);
-        let conf = postgresql_conf(&own, &Source::default(), "base.conf");
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf", 15);
         assert!(conf.contains("wal_retrieve_retry_interval = '3s'\n"));
     }
 

@@ -43,7 +43,7 @@ SELECT recovering,
   (SELECT json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'database', database,
       'plugin', plugin, 'active', active, 'restart', restart_lsn::text,
       'confirmed', confirmed_flush_lsn::text, 'status', wal_status,
-      'keeps_rows', xmin IS NOT NULL OR catalog_xmin IS NOT NULL,
+      'catalog_xmin', catalog_xmin::text, 'keeps_rows', xmin IS NOT NULL OR catalog_xmin IS NOT NULL,
       'synced', to_jsonb(s) ->> 'synced') ORDER BY slot_name)::text
     FROM pg_replication_slots s WHERE NOT temporary) AS slots,
   (SELECT json_agg(json_build_array(name, current_setting(name),
@@ -135,13 +135,14 @@ impl Answer {
         // The server prints its identifier as a signed number.
         let system_id = system_id.parse::<i64>().map(|id| SystemId(id as u64));
         let system_id = system_id.map_err(|error| format!("system_id: {error}"))?;
+        let version = field::<i32>(row, "version")?.max(0) as u32;
         let facts = if field(row, "recovering")? {
-            Facts::Standby(standby(row, system_id)?)
+            Facts::Standby(standby(row, system_id, version / 10_000)?)
         } else {
             Facts::Primary(primary(row, system_id)?)
         };
         Ok(Self {
-            version: field::<i32>(row, "version")?.max(0) as u32,
+            version,
             started_at_micros: field(row, "started_at_micros")?,
             pending_restart: json(row, "pending_restart")?,
             facts,
@@ -165,7 +166,7 @@ fn primary(row: &Row, system_id: SystemId) -> Result<PrimaryFacts, String> {
     })
 }
 
-fn standby(row: &Row, system_id: SystemId) -> Result<StandbyFacts, String> {
+fn standby(row: &Row, system_id: SystemId, major: u32) -> Result<StandbyFacts, String> {
     let receiver: Option<ReceiverRow> = json(row, "receiver")?;
     let received_timeline = receiver.as_ref().and_then(|row| row.timeline).map(Timeline);
     let timeline = timeline_of(row, "checkpoint_timeline")?
@@ -182,6 +183,7 @@ fn standby(row: &Row, system_id: SystemId) -> Result<StandbyFacts, String> {
         .transpose()?;
     Ok(StandbyFacts {
         system_id,
+        major,
         timeline,
         received: lsn(field(row, "received")?)?,
         replayed: lsn(field(row, "replayed")?)?.unwrap_or_default(),

@@ -105,14 +105,19 @@ pub(super) struct Manner {
 }
 
 /// Writes a file whole, unless it holds that content already; returns whether it was written.
-pub(super) fn write(path: &Path, content: &str, manner: Manner) -> Result<bool, ServerError> {
-    if fs::read(path).is_ok_and(|found| found == content.as_bytes()) {
+pub(super) fn write(
+    path: &Path,
+    content: impl AsRef<[u8]>,
+    manner: Manner,
+) -> Result<bool, ServerError> {
+    let content = content.as_ref();
+    if fs::read(path).is_ok_and(|found| found == content) {
         return Ok(false);
     }
     at(path, "writing", write_whole(path, content, manner)).map(|()| true)
 }
 
-fn write_whole(path: &Path, content: &str, manner: Manner) -> io::Result<()> {
+fn write_whole(path: &Path, content: &[u8], manner: Manner) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".pgbaton-new");
     let beside = Path::new(&beside);
@@ -122,7 +127,7 @@ fn write_whole(path: &Path, content: &str, manner: Manner) -> io::Result<()> {
     }
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(manner.mode).open(beside)?;
-    file.write_all(content.as_bytes())?;
+    file.write_all(content)?;
     if let Some(owner) = manner.owner {
         owner.take(beside)?;
     }

@@ -102,6 +102,7 @@ impl LocalServer {
     ) -> Result<Turn, ServerError> {
         let turn = self.turns.next().await;
         self.set_source(source.clone());
+        let fetched = self.set_fetched(None).filter(|_| is_standby);
         let (place, settings, target) = (self.place.clone(), settings.clone(), self.target.clone());
         let prepare = move || {
             // While the turn was waited for, a start that was given up may have launched a server.
@@ -110,6 +111,9 @@ impl LocalServer {
             files::remove(&place.data_dir.join("postmaster.pid"))?;
             place.remove_planted_at_the_end()?;
             place.configure(&settings, &source)?;
+            if let Some(fetched) = fetched {
+                fetched.put(&place)?;
+            }
             place.signal(is_standby)
         };
         turn.write(prepare).await.map(|((), turn)| turn)

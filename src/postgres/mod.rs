@@ -2,6 +2,7 @@
 
 mod aside;
 mod callbacks;
+mod carried;
 mod configuration;
 mod connection;
 mod conninfo;
@@ -26,6 +27,7 @@ mod repair;
 mod replication_startup;
 mod server;
 mod server_log;
+mod serving;
 mod slots;
 mod spawner;
 mod standby;

@@ -13,6 +13,9 @@ use super::port::{ServerError, Upstream};
 use crate::config::{Account, Authentication, Bootstrap, EffectivePostgresql, NodeConfig};
 use crate::values::MemberName;
 
+/// The version that is assumed of a data directory that does not tell its own.
+const OLDEST_MAJOR: u32 = 13;
+
 /// What is constant about a server while its agent runs.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -68,6 +71,12 @@ impl Place {
         self.config_dir.join("postgresql.conf")
     }
 
+    /// The major version of the data directory, as far as it tells.
+    pub fn major(&self) -> Result<u32, ServerError> {
+        let told = files::read(&self.data_dir.join("PG_VERSION"))?;
+        Ok(told.and_then(|text| text.trim().parse().ok()).unwrap_or(OLDEST_MAJOR))
+    }
+
     fn manner(&self) -> Manner {
         Manner { owner: self.owner, mode: 0o600 }
     }
@@ -80,7 +89,7 @@ impl Place {
     ) -> Result<bool, ServerError> {
         self.write_pgpass()?;
         let base = self.keep_original()?;
-        let conf = configuration::postgresql_conf(settings, source, &base);
+        let conf = configuration::postgresql_conf(settings, source, &base, self.major()?);
         let mut changed = files::write(&self.conf(), &conf, self.manner())?;
         for (name, lines) in
             [("pg_hba.conf", &settings.pg_hba), ("pg_ident.conf", &settings.pg_ident)]

@@ -1,6 +1,7 @@
 //! What an agent needs of its server. Reads change nothing; each change does one thing and says when
 //! it is finished. Nothing here chooses.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -259,6 +260,38 @@ pub trait Server {
     /// # Errors
     /// When a statement fails.
     fn advance_slots(&self, to: &[(String, Lsn)]) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Gets logical slots from `leader`; a start as a standby within a minute brings them along.
+    ///
+    /// # Errors
+    /// When the leader cannot be asked, or does not show one of them; when this node lacks the log that one
+    /// needs, or its `wal_level` would let no server start with one.
+    fn fetch_logical_slots(
+        &self,
+        leader: &Upstream,
+        names: &[String],
+    ) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// What `leader` keeps for this node since it knows of its logical slots: by slot, the oldest transaction
+    /// whose changes of the catalogs are there. Empty while it does not know of them.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn kept_for_slots(
+        &self,
+        leader: &Upstream,
+        names: &[String],
+    ) -> impl Future<Output = Result<BTreeMap<String, u32>, ServerError>>;
+
+    /// Moves logical slots of a standby on: name, database, position. One that cannot be read from where it
+    /// stands is dropped.
+    ///
+    /// # Errors
+    /// When one was not moved.
+    fn advance_logical_slots(
+        &self,
+        to: &[(String, String, Lsn)],
+    ) -> impl Future<Output = Result<(), ServerError>>;
 
     /// Brings a crashed data directory to a clean shutdown without letting anybody in (single-user
     /// mode, archiving off).

@@ -1,22 +1,20 @@
 //! [`LocalServer`]: the real PostgreSQL server beside this agent. Its parts are in the files around;
-//! here is what they share, and the port.
+//! here is what they share.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::callbacks::{CallbackRunner, Event};
+use super::callbacks::CallbackRunner;
+use super::carried::Fetched;
 use super::configuration::Source;
 use super::connection::{Access, Session};
-use super::files::{self, Turns, blocking, bounded};
+use super::files::{Turns, blocking};
 use super::place::Place;
-use super::port::{
-    CopyProgress, Killed, Look, Promoted, Server, ServerError, Settled, StartAs, StopMode, Upstream,
-};
+use super::port::ServerError;
 use super::process::Postmaster;
 use super::programs::Programs;
 use super::reloads::Reloads;
@@ -25,15 +23,9 @@ use super::spawner::Spawner;
 use super::synchronous::Outdated;
 use super::ward::Ward;
 use super::watch::Watch;
-use crate::cluster::{Role, SyncNames};
+use crate::cluster::Role;
 use crate::config::{EffectivePostgresql, NodeConfig, Program};
 use crate::fence::{Guardian, Target};
-use crate::values::{Lsn, SystemId, Timeline, WalPosition};
-
-/// The version that is assumed of a data directory that does not tell its own.
-const OLDEST_MAJOR: u32 = 13;
-/// How long another member's server may take to answer.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The server beside this agent.
 #[derive(Debug)]
@@ -67,6 +59,8 @@ struct Shared {
     commits_wait: bool,
     /// The part that the server played when it was last started or changed it.
     role: Option<Role>,
+    /// Logical slots of the leader, for the next start.
+    fetched: Option<Fetched>,
 }
 
 impl LocalServer {
@@ -94,6 +88,7 @@ impl LocalServer {
             sync_names: None,
             commits_wait: false,
             role: None,
+            fetched: None,
         };
         Ok(Self {
             programs: Programs { spawner, owner: place.owner },
@@ -194,6 +189,11 @@ impl LocalServer {
         self.shared().role
     }
 
+    /// Keeps logical slots for the next start; returns what was kept before.
+    pub(super) fn set_fetched(&self, fetched: Option<Fetched>) -> Option<Fetched> {
+        std::mem::replace(&mut self.shared().fetched, fetched)
+    }
+
     /// The postmaster that this agent knows of, if it has not ended.
     pub(super) fn running(&self) -> Option<Arc<Postmaster>> {
         let mut shared = self.shared();
@@ -249,150 +249,12 @@ impl LocalServer {
 
     /// The major version of the data directory, as far as it tells.
     pub(super) async fn major(&self) -> Result<u32, ServerError> {
-        let path = self.place.data_dir.join("PG_VERSION");
-        let told = blocking(move || files::read(&path)).await?;
-        Ok(told.and_then(|text| text.trim().parse().ok()).unwrap_or(OLDEST_MAJOR))
+        let place = self.place.clone();
+        blocking(move || place.major()).await
     }
 }
 
 fn program_name(settings: &EffectivePostgresql) -> String {
     let path = settings.program(Program::Postgres);
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-impl Server for LocalServer {
-    fn role_changed(&self, role: Role) {
-        self.note_role(role);
-        self.run_callback(Event::RoleChange, role);
-    }
-
-    fn is_guarded(&self) -> bool {
-        self.running().is_none_or(|postmaster| postmaster.is_guarded())
-    }
-
-    async fn look(&self, within: Duration) -> Look {
-        self.look_within(within).await
-    }
-
-    async fn exited(&self) {
-        self.wait_for_exit().await;
-    }
-
-    async fn streams_changed(&self) {
-        self.wait_for_other_streams().await;
-    }
-
-    async fn set_sync_names(
-        &self,
-        names: Option<&SyncNames>,
-        raises_count: bool,
-        within: Duration,
-    ) -> Result<Lsn, ServerError> {
-        let change = self.change_sync_names(names, raises_count);
-        bounded("the change of synchronous standbys", within, change).await
-    }
-
-    async fn configure(&self, settings: &EffectivePostgresql) -> Result<bool, ServerError> {
-        self.reconfigure(settings).await
-    }
-
-    async fn initialize(&self) -> Result<SystemId, ServerError> {
-        self.run_initdb().await
-    }
-
-    async fn create_accounts(&self) -> Result<(), ServerError> {
-        self.make_accounts().await
-    }
-
-    async fn remove_data(&self) -> Result<(), ServerError> {
-        self.remove_all().await
-    }
-
-    async fn start(&self, start_as: &StartAs, within: Duration) -> Result<(), ServerError> {
-        bounded("the start", within, self.start_up(start_as)).await
-    }
-
-    async fn stop(&self, mode: StopMode, within: Duration) -> Result<(), ServerError> {
-        bounded("the stop", within, self.shut_down(mode)).await
-    }
-
-    async fn kill(&self) -> Killed {
-        self.kill_now().await
-    }
-
-    async fn follow(&self, upstream: Option<&Upstream>) -> Result<(), ServerError> {
-        self.follow_upstream(upstream).await
-    }
-
-    async fn settle(&self, within: Duration) -> Result<Settled, ServerError> {
-        bounded("settling", within, self.settle_down()).await
-    }
-
-    async fn burn_timelines(
-        &self,
-        parent: Timeline,
-        burnt: &[Timeline],
-    ) -> Result<(), ServerError> {
-        self.plant_histories(parent, burnt).await
-    }
-
-    async fn promote(&self, within: Duration) -> Result<Promoted, ServerError> {
-        bounded("the promotion", within, self.promote_now()).await
-    }
-
-    async fn checkpoint(&self, within: Duration) -> Result<(), ServerError> {
-        let work = async {
-            self.session("a checkpoint").await?.execute("a checkpoint", "CHECKPOINT").await
-        };
-        bounded("the checkpoint", within, work).await
-    }
-
-    async fn arrange_slots(
-        &self,
-        wanted: &[String],
-        unwanted: &[String],
-    ) -> Result<(), ServerError> {
-        self.make_and_drop_slots(wanted, unwanted).await
-    }
-
-    async fn make_logical_slot(
-        &self,
-        name: &str,
-        database: &str,
-        plugin: &str,
-    ) -> Result<(), ServerError> {
-        bounded("making a slot", ASK_WITHIN, self.make_logical(name, database, plugin)).await
-    }
-
-    async fn advance_slots(&self, to: &[(String, Lsn)]) -> Result<(), ServerError> {
-        bounded("moving slots", ASK_WITHIN, self.move_slots_on(to)).await
-    }
-
-    async fn recover_alone(&self) -> Result<(), ServerError> {
-        self.recover_in_single_user_mode().await
-    }
-
-    async fn rewind(&self, source: &Upstream) -> Result<(), ServerError> {
-        self.run_rewind(source).await
-    }
-
-    async fn check_aside(&self, keep: u32) -> Result<(), ServerError> {
-        self.check_room_aside(keep).await
-    }
-
-    async fn set_aside(&self, stamp: &str, keep: u32) -> Result<String, ServerError> {
-        self.move_aside(stamp, keep).await
-    }
-
-    async fn has_log(&self, upstream: &Upstream, from: WalPosition) -> Result<bool, ServerError> {
-        bounded("asking for log", ASK_WITHIN, self.upstream_has_log(upstream, from)).await
-    }
-
-    async fn copy_from(
-        &self,
-        source: &Upstream,
-        progress: impl Fn(CopyProgress),
-    ) -> Result<(), ServerError> {
-        self.run_basebackup(source, progress).await
-    }
 }

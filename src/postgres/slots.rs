@@ -5,10 +5,11 @@ use serde::Deserialize;
 use super::connection::Access;
 use super::port::ServerError;
 use super::server::LocalServer;
-use crate::cluster::{Slot, SlotKind, SlotLog};
+use crate::cluster::{MAJOR_THAT_SYNCS, Slot, SlotKind, SlotLog};
 use crate::values::Lsn;
 
-const WHAT: &str = "the replication slots";
+/// What is asked for, in errors.
+pub(super) const WHAT: &str = "the replication slots";
 
 /// As the statement of `facts` tells a slot.
 #[derive(Deserialize)]
@@ -21,6 +22,8 @@ pub(super) struct SlotRow {
     restart: Option<String>,
     confirmed: Option<String>,
     status: Option<String>,
+    /// As text: a number of 32 bits without a sign.
+    catalog_xmin: Option<String>,
     keeps_rows: bool,
     /// A boolean as text: only PostgreSQL 17 and later know it.
     synced: Option<String>,
@@ -53,6 +56,7 @@ impl SlotRow {
             restart: lsn(self.restart)?,
             confirmed: lsn(self.confirmed)?,
             log,
+            catalog_xmin: self.catalog_xmin.and_then(|xmin| xmin.parse().ok()),
             keeps_rows: self.keeps_rows,
             is_synced: self.synced.as_deref() == Some("true"),
         })
@@ -71,7 +75,6 @@ const ADVANCE: &str = "SELECT pg_replication_slot_advance(slot_name, $2::text::p
 const MAKE_LOGICAL: &str = "SELECT pg_create_logical_replication_slot($1::text, $2::text)";
 const MAKE_LOGICAL_FAILOVER: &str =
     "SELECT pg_create_logical_replication_slot($1::text, $2::text, failover => true)";
-const MAJOR_WITH_FAILOVER: u32 = 17;
 
 impl LocalServer {
     pub(super) async fn make_and_drop_slots(
@@ -114,7 +117,7 @@ impl LocalServer {
         database: &str,
         plugin: &str,
     ) -> Result<(), ServerError> {
-        let has_failover = self.major().await? >= MAJOR_WITH_FAILOVER;
+        let has_failover = self.major().await? >= MAJOR_THAT_SYNCS;
         let statement = if has_failover { MAKE_LOGICAL_FAILOVER } else { MAKE_LOGICAL };
         let session = Access::of(&self.place, database)?.session(WHAT).await?;
         let done = session.client.execute(statement, &[&name, &plugin]).await;

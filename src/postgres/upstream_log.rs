@@ -36,7 +36,11 @@ impl LocalServer {
         Ok(self.asked(upstream, &files).await?.trim() != "0")
     }
 
-    async fn asked(&self, upstream: &Upstream, statement: &str) -> Result<String, ServerError> {
+    pub(super) async fn asked(
+        &self,
+        upstream: &Upstream,
+        statement: &str,
+    ) -> Result<String, ServerError> {
         let settings = self.settings();
         let account = self.place.accounts.for_rewind();
         let conninfo = self
@@ -54,7 +58,7 @@ impl LocalServer {
 }
 
 /// The last sixteen digits of the name of the file that holds a position.
-fn segment_of(lsn: Lsn, bytes: u64) -> String {
+pub(super) fn segment_of(lsn: Lsn, bytes: u64) -> String {
     let bytes = bytes.max(1);
     let number = lsn.0 / bytes;
     let each = (0x1_0000_0000 / bytes).max(1);

@@ -15,6 +15,7 @@ mod gray;
 mod input;
 mod ladder;
 mod left_behind;
+mod logical;
 mod outage;
 mod outside;
 mod partition;

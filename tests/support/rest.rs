@@ -270,6 +270,7 @@ pub fn primary() -> Status {
 pub fn standby_facts() -> StandbyFacts {
     StandbyFacts {
         system_id: SystemId(7_476_500_000_000_000_001),
+        major: 15,
         timeline: Timeline(3),
         received: Some(Lsn(950)),
         replayed: Lsn(900),

@@ -2,6 +2,7 @@
 
 mod accepted_loss;
 mod bootstrap;
+mod carried;
 mod election;
 mod failsafe;
 mod fixtures;

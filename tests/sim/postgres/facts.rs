@@ -43,6 +43,7 @@ fn state(world: &World, node: usize) -> State {
             let upstream = data.upstream.as_ref();
             State::Standby(StandbyFacts {
                 system_id: data.system,
+                major: 17,
                 timeline: wal.branch(data.at).timeline,
                 received: pg.receiver.received,
                 replayed: pg.replayed,

@@ -1,5 +1,6 @@
 //! One agent's hand on its server. What was begun goes on, whatever becomes of who began it.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -319,6 +320,22 @@ impl Server for SimServer {
         Ok(())
     }
 
+    async fn fetch_logical_slots(&self, _: &Upstream, _: &[String]) -> Result<(), ServerError> {
+        Err(no_logical_slots())
+    }
+
+    async fn kept_for_slots(
+        &self,
+        _: &Upstream,
+        _: &[String],
+    ) -> Result<BTreeMap<String, u32>, ServerError> {
+        Err(no_logical_slots())
+    }
+
+    async fn advance_logical_slots(&self, _: &[(String, String, Lsn)]) -> Result<(), ServerError> {
+        Err(no_logical_slots())
+    }
+
     async fn recover_alone(&self) -> Result<(), ServerError> {
         jobs::recover_alone(self).await
     }
@@ -349,4 +366,8 @@ impl Server for SimServer {
         progress(CopyProgress::default());
         jobs::copy(self, source).await
     }
+}
+
+fn no_logical_slots() -> ServerError {
+    ServerError::NotPossible("a server of this world keeps its logical slots by itself".to_owned())
 }
