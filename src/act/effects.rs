@@ -70,8 +70,8 @@ pub enum Telling {
     Quietly,
 }
 
-/// Carries the effects out, in order; stops at the first failure, but for slots: a full table of them keeps
-/// nobody from being promoted.
+/// Carries the effects out, in order; stops at the first failure, but for slots, a full table of which keeps
+/// nobody from being promoted, and the archive, which keeps nobody out.
 ///
 /// # Errors
 /// The first failure; that slots could not be arranged only where it is side work.
@@ -103,6 +103,7 @@ fn is_no_obstacle(effect: &Effect) -> bool {
         effect,
         Effect::ArrangeSlots { .. }
             | Effect::AdvanceSlots(_)
+            | Effect::ArchiveLeft(_)
             | Effect::Carry(Carry::AskWhatIsKept { .. } | Carry::Advance(_) | Carry::Forget)
             | Effect::MakeLogicalSlot { .. }
             | Effect::RememberAdmitted(_)
@@ -171,13 +172,12 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::AwaitReceived { candidate, within } => {
             promotion::await_received(context, candidate, *within).await
         }
-        Effect::Offer { to, incarnation } => {
-            promotion::offer(context, to.clone(), *incarnation).await
-        }
+        Effect::Offer { to, incarnation } => promotion::offer(context, to, *incarnation).await,
         Effect::AnswerRequest(outcome) => records::answer_request(context, outcome).await,
         Effect::Follow(upstream) => rejoin::follow(context, upstream.as_ref()).await,
         Effect::CopyFrom(source) => rejoin::copy(context, source).await,
         Effect::RecoverAlone => Ok(context.server.recover_alone().await?),
+        Effect::ArchiveLeft(before) => Ok(context.server.archive_left(*before).await?),
         Effect::Rewind(source) => rejoin::rewind(context, source).await,
         Effect::RecordLoss(loss) => rejoin::record_loss(context, *loss).await,
         Effect::CheckAside { keep } => Ok(context.server.check_aside(*keep).await?),
@@ -266,6 +266,7 @@ pub fn name(effect: &Effect) -> &'static str {
         Effect::Follow(_) => "follow",
         Effect::CopyFrom(_) => "copy",
         Effect::RecoverAlone => "recover alone",
+        Effect::ArchiveLeft(_) => "archive what was left",
         Effect::Rewind(_) => "rewind",
         Effect::RecordLoss(_) => "record the loss",
         Effect::CheckAside { .. } => "check the room aside",

@@ -364,13 +364,13 @@ pub async fn await_received<P: Ports>(
 /// Hands the baton over, by name.
 pub async fn offer<P: Ports>(
     context: &Context<P>,
-    to: MemberName,
+    to: &MemberName,
     incarnation: Incarnation,
 ) -> Result<(), EffectError> {
     assert_covered(context)?;
     let position = end_of_log(context).await;
     let held = context.lease_sight.borrow().held.map(|held| held.term);
     context.lease.offer(to.clone(), incarnation, position).await?;
-    told_given_up(context, "offered", held, Some(&to));
+    told_given_up(context, "offered", held, Some(to));
     Ok(())
 }

@@ -175,6 +175,8 @@ pub enum Effect {
     CopyFrom(Upstream),
     /// Bring a crashed directory to a clean stop.
     RecoverAlone,
+    /// Have what the former primary had not archived archived, as far as it ends before this position.
+    ArchiveLeft(Lsn),
     /// Rewind the stopped directory against this member.
     Rewind(Upstream),
     /// Write down what this node is about to give up of its own log: journal, log, store.

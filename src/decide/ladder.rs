@@ -145,6 +145,7 @@ pub fn climb(view: &View, fallen: &Fallen, leader: Upstream) -> Decision {
         return Decision::act(reason, JobKind::Rewind, effects);
     };
     let mut effects = vec![Effect::Kill];
+    effects.extend(what_is_left_to_archive(view, control));
     effects.extend(loss(view, Some(control), LossStep::Rewind));
     let begin = Effect::Begin(Unfinished::Rewind);
     if planted(Mutant::JournalAfterTheDeed) {
@@ -203,9 +204,11 @@ pub fn give_up(view: &View, fallen: &Fallen, leader: &Upstream, left: &str) -> D
     }
     let step = if removes { LossStep::Remove } else { LossStep::SetAside };
     let recorded = loss(view, fallen.control, step);
+    let left = fallen.control.and_then(|control| what_is_left_to_archive(view, control));
     let why = told(view, fallen.control, &why);
     if removes {
         let mut effects = vec![Effect::Kill];
+        effects.extend(left);
         effects.extend(recorded);
         effects.extend([Effect::Begin(Unfinished::Copy), Effect::RemoveData, Effect::Finish]);
         let reason = Reason::with("remove the data directory, as the settings say", why);
@@ -213,6 +216,7 @@ pub fn give_up(view: &View, fallen: &Fallen, leader: &Upstream, left: &str) -> D
     }
     let keep = settings.keep_aside;
     let mut effects = vec![Effect::Kill, Effect::CheckAside { keep }];
+    effects.extend(left);
     effects.extend(recorded);
     effects.extend([
         Effect::Begin(Unfinished::SetAside),
@@ -233,6 +237,14 @@ pub fn finish_setting_aside(view: &View) -> Decision {
     let effects = vec![Effect::Kill, Effect::SetAside { keep }, Effect::Finish];
     let reason = Reason::plain("set the data directory aside: that was begun");
     Decision::act(reason, JobKind::Rewind, effects)
+}
+
+/// Nobody else archives the log of before a promotion: what a former primary still has of it is archived before
+/// it goes.
+pub fn what_is_left_to_archive(view: &View, control: &Control) -> Option<Effect> {
+    let was_primary = control.state == ControlState::ShutDown;
+    let left_at = || view.cluster().lineage().left_at(rejoin::end(control), &control.ancestors);
+    was_primary.then(left_at)?.map(Effect::ArchiveLeft)
 }
 
 /// What is given up, if the history does not have it.

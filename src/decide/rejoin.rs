@@ -37,7 +37,7 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         return decision;
     }
     if on_its_way {
-        return start(view, leader, "start as a standby");
+        return start(view, leader, "start as a standby", None);
     }
     let lineage = cluster.lineage();
     if !promotion::is_settled(&lineage) {
@@ -51,7 +51,10 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         return Decision::act(reason, JobKind::Rewind, vec![Effect::Kill, Effect::RecoverAlone]);
     }
     match diverged(lineage.standing(end(control))) {
-        None => start(view, leader, "start the former primary as a standby"),
+        None => {
+            let left = ladder::what_is_left_to_archive(view, control);
+            start(view, leader, "start the former primary as a standby", left)
+        }
         Some(why) => ladder::climb(view, &Fallen { why: &why, control: Some(control) }, leader),
     }
 }
@@ -82,11 +85,14 @@ pub fn end(control: &Control) -> WalPosition {
     WalPosition { timeline: control.timeline, lsn: control.end }
 }
 
-fn start(view: &View, leader: Upstream, label: &'static str) -> Decision {
+fn start(view: &View, leader: Upstream, label: &'static str, before: Option<Effect>) -> Decision {
     let reason = Reason::with(label, format!("of {}", leader.name));
     let start_as = StartAs::Standby(upstream::to_stream_from(view, leader));
     let within = view.settings.start_within;
-    Decision::act(reason, JobKind::Start, vec![Effect::Kill, Effect::Start { start_as, within }])
+    let mut effects = vec![Effect::Kill];
+    effects.extend(before);
+    effects.push(Effect::Start { start_as, within });
+    Decision::act(reason, JobKind::Start, effects)
 }
 
 /// Before its checkpoint a new leader's control file still names the old timeline, and `pg_rewind`

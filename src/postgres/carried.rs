@@ -9,9 +9,10 @@ use super::connection::Access;
 use super::files::{self, Manner, at, blocking};
 use super::place::Place;
 use super::port::{ServerError, Upstream};
+use super::segments::{is_segment, names_in, segment_of};
 use super::server::LocalServer;
 use super::slots::WHAT;
-use super::upstream_log::segment_of;
+
 use crate::values::Lsn;
 
 /// What was got longer ago is of another time: the leader may have removed what it needs.
@@ -206,10 +207,8 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
 
 /// Whether this node has a segment of the log, under whichever timeline's name.
 fn has_segment(place: &Place, segment: &str) -> Result<bool, ServerError> {
-    let pg_wal = place.data_dir.join("pg_wal");
-    let files = at(&pg_wal, "listing", std::fs::read_dir(&pg_wal))?;
-    let names = files.flatten().map(|file| file.file_name().to_string_lossy().into_owned());
-    Ok(names.filter(|name| name.len() == 24).any(|name| name.ends_with(segment)))
+    let names = names_in(&place.data_dir.join("pg_wal"))?;
+    Ok(names.iter().any(|name| is_segment(name) && name.ends_with(segment)))
 }
 
 impl Fetched {

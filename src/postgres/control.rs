@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::history;
 use super::port::{Control, ControlState};
+use super::segments::file_name;
 use crate::values::{Lsn, SystemId, Timeline};
 
 /// Settings that a standby must not have lower than what its control file says: the file's word for
@@ -37,6 +38,11 @@ impl ControlData {
     fn field<T: std::str::FromStr>(&self, name: &str) -> Result<T, String> {
         let text = self.0.get(name).ok_or_else(|| format!("pg_controldata tells no {name:?}"))?;
         text.parse().map_err(|_| format!("pg_controldata tells {text:?} as {name:?}"))
+    }
+
+    /// How large a segment of the log is, in bytes.
+    pub(super) fn segment_bytes(&self) -> Result<u64, String> {
+        self.field("Bytes per WAL segment")
     }
 
     pub(super) fn system_id(&self) -> Result<SystemId, String> {
@@ -87,7 +93,7 @@ impl ControlData {
         if state == ControlState::ShutDown {
             let layout = Layout {
                 page_bytes: self.field("WAL block size")?,
-                segment_bytes: self.field("Bytes per WAL segment")?,
+                segment_bytes: self.segment_bytes()?,
             };
             end = layout.end_of_record_at(data_dir, timeline, checkpoint)?;
         }
@@ -118,7 +124,7 @@ impl Layout {
         if !self.page_bytes.is_power_of_two() || !self.segment_bytes.is_power_of_two() {
             return Err("pg_controldata tells sizes of the log that are no powers of two".into());
         }
-        let path = self.segment_path(data_dir, timeline, at);
+        let path = data_dir.join("pg_wal").join(file_name(timeline, at, self.segment_bytes));
         // The record begins with its length, in the machine's byte order.
         let mut length = [0u8; 4];
         File::open(&path)
@@ -131,13 +137,6 @@ impl Layout {
                 )
             })?;
         Ok(self.end_of_record(at, u64::from(u32::from_ne_bytes(length))))
-    }
-
-    fn segment_path(self, data_dir: &Path, timeline: Timeline, at: Lsn) -> PathBuf {
-        let segment = at.0 / self.segment_bytes;
-        let per_file_id = (1u64 << 32) / self.segment_bytes;
-        let (high, low) = (segment / per_file_id, segment % per_file_id);
-        data_dir.join("pg_wal").join(format!("{:08X}{high:08X}{low:08X}", timeline.0))
     }
 
     /// Where a record of this length ends, the headers of the pages that it runs into included.

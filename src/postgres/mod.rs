@@ -1,5 +1,6 @@
 //! The local PostgreSQL server: the port through which the agent knows and moves it, and the real one.
 
+mod archive;
 mod aside;
 mod callbacks;
 mod carried;
@@ -25,6 +26,7 @@ mod programs;
 mod reloads;
 mod repair;
 mod replication_startup;
+mod segments;
 mod server;
 mod server_log;
 mod serving;

@@ -293,6 +293,12 @@ pub trait Server {
         to: &[(String, String, Lsn)],
     ) -> impl Future<Output = Result<(), ServerError>>;
 
+    /// Has the segments of the stopped server's log archived that still wait for it and end before `before`.
+    ///
+    /// # Errors
+    /// When the archive does not take one.
+    fn archive_left(&self, before: Lsn) -> impl Future<Output = Result<(), ServerError>>;
+
     /// Brings a crashed data directory to a clean shutdown without letting anybody in (single-user
     /// mode, archiving off).
     ///

@@ -144,6 +144,10 @@ impl Server for LocalServer {
         bounded("moving slots", ASK_WITHIN, self.move_logical_slots_on(to)).await
     }
 
+    async fn archive_left(&self, before: Lsn) -> Result<(), ServerError> {
+        self.archive_what_is_left(before).await
+    }
+
     async fn recover_alone(&self) -> Result<(), ServerError> {
         self.recover_in_single_user_mode().await
     }

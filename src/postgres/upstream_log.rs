@@ -3,6 +3,7 @@
 
 use super::port::{ServerError, Upstream};
 use super::programs::Run;
+use super::segments::segment_of;
 use super::server::LocalServer;
 use crate::values::{Lsn, WalPosition};
 
@@ -54,24 +55,5 @@ impl LocalServer {
             .args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align"])
             .args(["--dbname".to_owned(), conninfo, "--command".to_owned(), statement.to_owned()]);
         self.programs.run(run).await
-    }
-}
-
-/// The last sixteen digits of the name of the file that holds a position.
-pub(super) fn segment_of(lsn: Lsn, bytes: u64) -> String {
-    let bytes = bytes.max(1);
-    let number = lsn.0 / bytes;
-    let each = (0x1_0000_0000 / bytes).max(1);
-    format!("{:08X}{:08X}", number / each, number % each)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_named_as_postgresql_names_them() {
-        assert_eq!(segment_of(Lsn(0x1_0300_0060), 16 << 20), "0000000100000003");
-        assert_eq!(segment_of(Lsn(0x4000_0000), 1 << 30), "0000000000000001");
     }
 }

@@ -6,6 +6,7 @@ mod fault_table;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archive;
 mod bootstrap;
 mod drill;
 mod faults;

@@ -336,6 +336,11 @@ impl Server for SimServer {
         Err(no_logical_slots())
     }
 
+    async fn archive_left(&self, _: Lsn) -> Result<(), ServerError> {
+        self.disk().await;
+        Ok(())
+    }
+
     async fn recover_alone(&self) -> Result<(), ServerError> {
         jobs::recover_alone(self).await
     }
