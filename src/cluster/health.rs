@@ -97,6 +97,8 @@ pub struct Health {
     pub sessions_stopped_since: Option<Monotonic>,
     /// What is free on the log's volume, as last told.
     pub free_bytes: Option<u64>,
+    /// When that was asked for.
+    pub free_asked_at: Option<Monotonic>,
     /// When the server last said that it ended for want of space.
     pub space_ran_out_at: Option<Monotonic>,
     /// When this process last heard what there was to hear.

@@ -239,10 +239,10 @@ fn stopped_sessions(view: &View, timeout: Duration) -> Option<(Stall, String)> {
 
 /// The server went down, and its disk is why: starting it again would fill what is left.
 fn full(view: &View) -> Option<(Stall, String)> {
-    let lately = |at| view.now.since(at) < WORDS_COUNT_FOR;
-    // Where there is room again, what it said then is no reason any more.
-    let has_room = view.health.free_bytes.is_some_and(|free| free >= ROOM_BYTES);
-    let said = view.health.space_ran_out_at.is_some_and(lately) && !has_room;
+    let said = said_at(view).is_some();
+    if said && waits_for_what_is_free(view) {
+        return None;
+    }
     let signs = if said {
         "the server said so and went down".to_owned()
     } else if is_out_of_space(view) {
@@ -262,6 +262,22 @@ fn full(view: &View) -> Option<(Stall, String)> {
         | State::Unusable(_) => false,
     };
     ended.then_some((Stall::Full, signs))
+}
+
+/// When the server said that its disk is full, as long as that is worth something: where there is room again, it is
+/// no reason any more.
+fn said_at(view: &View) -> Option<Monotonic> {
+    let has_room = view.health.free_bytes.is_some_and(|free| free >= ROOM_BYTES);
+    let lately = |at: &Monotonic| view.now.since(*at) < WORDS_COUNT_FOR;
+    view.health.space_ran_out_at.filter(lately).filter(|_| !has_room)
+}
+
+/// Whether it is not known yet if there is room again since the server said that there is none: words may be
+/// heard late. A disk that does not tell is waited for no longer than for a second sign.
+pub fn waits_for_what_is_free(view: &View) -> bool {
+    let timeout = view.settings.dynamic.primary_stall_timeout;
+    let is_asked = |said: Monotonic| view.health.free_asked_at.is_some_and(|asked| asked >= said);
+    said_at(view).is_some_and(|said| !is_asked(said) && view.now.since(said) < second(timeout))
 }
 
 fn is_out_of_space(view: &View) -> bool {

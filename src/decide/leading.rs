@@ -5,7 +5,7 @@ use crate::values::MemberName;
 
 use super::decision::{Decision, Effect, Reason};
 use super::view::{JobKind, Seat, View};
-use super::{failsafe, handover, promotion, proof, rejoin, replaced, synchronous, upkeep};
+use super::{failsafe, handover, health, promotion, proof, rejoin, replaced, synchronous, upkeep};
 
 /// Leads: carries out what was asked for, and keeps the cluster's state in order.
 pub fn keep(view: &View, facts: &PrimaryFacts) -> Decision {
@@ -86,6 +86,11 @@ pub fn recover_or_give_up(view: &View, control: &Control) -> Decision {
     }
     if ends_soon(view) {
         return Decision::wait(Reason::plain("stay down: the lease could not be renewed"));
+    }
+    if health::waits_for_what_is_free(view) {
+        return Decision::wait(Reason::plain(
+            "lead: ask whether the disk is full, as the server said",
+        ));
     }
     if let Some(until) = view.resting_until(JobKind::Start) {
         let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());

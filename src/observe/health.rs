@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::cluster::{Finding, Health, Trouble};
@@ -176,6 +176,8 @@ pub struct HealthWatch<P, C> {
     shown: watch::Sender<Health>,
     known: RefCell<Known>,
     last_pulse: Cell<Option<Monotonic>>,
+    /// The server has said that its disk is full: what is free now is asked at once.
+    ran_out: Notify,
 }
 
 impl<P: Probes, C: Clock> HealthWatch<P, C> {
@@ -184,7 +186,8 @@ impl<P: Probes, C: Clock> HealthWatch<P, C> {
         let (told, glance) = watch::channel(Glance::default());
         let (shown, found) = watch::channel(Health::default());
         let (known, last_pulse) = (RefCell::default(), Cell::new(None));
-        let watch = Self { probes, clock, glance, shown, known, last_pulse };
+        let ran_out = Notify::new();
+        let watch = Self { probes, clock, glance, shown, known, last_pulse, ran_out };
         (watch, ProbeEnds { glance: told, found })
     }
 
@@ -255,7 +258,8 @@ impl<P: Probes, C: Clock> HealthWatch<P, C> {
     async fn disk(&self) {
         loop {
             if self.glance().has_data {
-                self.known.borrow_mut().disk.open = Some(self.clock.now());
+                let asked_at = self.clock.now();
+                self.known.borrow_mut().disk.open = Some(asked_at);
                 let answer = self.probes.sync_disk().await;
                 let mut known = self.known.borrow_mut();
                 known.disk.answered(self.clock.now(), &answer);
@@ -264,11 +268,15 @@ impl<P: Probes, C: Clock> HealthWatch<P, C> {
                     Probed::Trouble(Trouble::NoSpace) => Some(0),
                     Probed::Absent | Probed::Trouble(Trouble::Broken(_)) => None,
                 };
+                known.rest.free_asked_at = Some(asked_at);
             } else {
                 self.known.borrow_mut().disk.finding = Finding::Unknown;
             }
             self.show();
-            sleep(self.glance().period()).await;
+            tokio::select! {
+                () = sleep(self.glance().period()) => {}
+                () = self.ran_out.notified() => {}
+            }
         }
     }
 
@@ -286,6 +294,9 @@ impl<P: Probes, C: Clock> HealthWatch<P, C> {
                 known.rest.looked_at = Some(now);
                 known.look_after(now, period * 2);
                 known.glimpsed(now, self.probes.glimpse());
+                if known.rest.space_ran_out_at == Some(now) {
+                    self.ran_out.notify_one();
+                }
             }
             self.show();
             sleep(period).await;
@@ -314,87 +325,10 @@ fn is_news(before: &Health, now: &Health) -> bool {
     pairs.iter().any(|(before, now)| now.is_suspicious() || kind(before) != kind(now))
         || now.sessions_stopped_since.is_some()
         || before.space_ran_out_at != now.space_ran_out_at
+        // Asked since the server said so, for the first time.
+        || before.free_asked_at < now.space_ran_out_at && now.free_asked_at >= now.space_ran_out_at
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: u64) -> Monotonic {
-        Monotonic::from_boot(Duration::from_millis(millis))
-    }
-
-    fn asked(asked_at: u64) -> Known {
-        let mut known = Known::default();
-        known.connection.open = Some(at(asked_at));
-        known.switches = Some(7);
-        known
-    }
-
-    fn glimpse(switches: u64, halted: bool) -> Glimpse {
-        Glimpse {
-            postmaster_switches: Some(switches),
-            postmaster_is_halted: halted,
-            ..Glimpse::default()
-        }
-    }
-
-    #[test]
-    fn an_answer_is_owed_from_the_question_on_and_counted_once() {
-        let mut known = asked(1_000);
-        known.look_after(at(2_000), Duration::from_secs(2));
-        assert_eq!(known.health().connection, Finding::Unknown);
-        for now in [3_000, 4_000] {
-            known.look_after(at(now), Duration::from_secs(2));
-            assert_eq!(known.health().connection, Finding::Silent { since: at(1_000) });
-        }
-        assert_eq!(known.health().failures.connection, 1);
-        known.connection.answered(at(5_000), &Probed::Good(()));
-        let took = Duration::from_secs(4);
-        assert_eq!(known.health().connection, Finding::Good { asked_at: at(1_000), took });
-    }
-
-    #[test]
-    fn time_in_which_this_process_did_not_run_does_not_count() {
-        let mut known = asked(1_000);
-        known.look_after(at(3_000), Duration::from_secs(2));
-        known.shift(Duration::from_secs(60));
-        assert_eq!(known.health().connection.silent_for(at(64_000)), Duration::from_secs(3));
-    }
-
-    #[test]
-    fn a_postmaster_that_ran_for_the_connection_is_idle_only_when_it_is_halted() {
-        let mut known = asked(1_000);
-        known.glimpsed(at(2_000), glimpse(7, false));
-        assert_eq!(known.health().postmaster_idle_since, Some(at(1_000)));
-        known.glimpsed(at(3_000), glimpse(8, false));
-        assert_eq!(known.health().postmaster_idle_since, None);
-        known.glimpsed(at(4_000), glimpse(8, true));
-        known.glimpsed(at(5_000), glimpse(8, true));
-        assert_eq!(known.health().postmaster_idle_since, Some(at(4_000)));
-    }
-
-    #[test]
-    fn trouble_lasts_from_the_first_bad_answer_on() {
-        let mut known = Known::default();
-        for asked_at in [1_000, 2_000] {
-            known.disk.open = Some(at(asked_at));
-            known.disk.answered(at(asked_at + 5), &Probed::<u64>::Trouble(Trouble::NoSpace));
-        }
-        let expected = Finding::Bad { since: at(1_000), trouble: Trouble::NoSpace };
-        assert_eq!(known.health().disk, expected);
-        assert_eq!(known.health().failures.disk, 2);
-    }
-
-    #[test]
-    fn only_the_age_of_a_good_answer_is_no_news() {
-        let good = |asked_at| Health {
-            disk: Finding::Good { asked_at: at(asked_at), took: Duration::ZERO },
-            ..Health::default()
-        };
-        let silent = Health { disk: Finding::Silent { since: at(3) }, ..Health::default() };
-        assert!(!is_news(&good(1), &good(2)));
-        assert!(is_news(&good(1), &silent) && is_news(&silent, &silent));
-        assert!(is_news(&silent, &good(4)));
-    }
-}
+#[path = "health_tests.rs"]
+mod tests;

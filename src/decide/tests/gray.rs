@@ -175,7 +175,7 @@ fn stopped_sessions_are_handed_over_unless_new_ones_write() {
 fn a_full_disk_is_not_restart_looped() {
     let full = |view: View| {
         view.leading(after(4_000)).led_for(60).unserved_for(0).health(|health, now| {
-            health.space_ran_out_at = Some(now);
+            (health.space_ran_out_at, health.free_asked_at) = (Some(now), Some(now));
         })
     };
     let down = || full(view("a").down(ControlState::InProduction, 1, 100));
@@ -184,6 +184,27 @@ fn a_full_disk_is_not_restart_looped() {
     check(&down(), "restart in place: the server crashed");
     let well = full(view("a").down(ControlState::ShutDown, 1, 100)).member("b", Role::Replica);
     check(&well, "restart in place: the server was stopped");
+}
+
+/// As by an agent that was frozen meanwhile.
+#[test]
+fn words_of_a_full_disk_that_are_heard_late_count_once_the_disk_was_asked() {
+    let down = |said_ago, asked_ago, free| {
+        let view = view("a").down(ControlState::InProduction, 1, 100).member("b", Role::Replica);
+        view.leading(after(4_000)).led_for(60).unserved_for(0).health(|health, now| {
+            let ago = |millis| now - Duration::from_millis(millis);
+            (health.space_ran_out_at, health.free_asked_at) =
+                (Some(ago(said_ago)), Some(ago(asked_ago)));
+            health.free_bytes = free;
+        })
+    };
+    let waits = "lead: ask whether the disk is full, as the server said";
+    assert_eq!(check(&down(10, 500, Some(0)), waits), []);
+    assert_eq!(check(&down(10, 500, None), waits), []);
+    check(&down(500, 10, Some(1 << 30)), "restart in place: the server crashed");
+    let full = "hand over: the disk is full: the server said so and went down; b is there";
+    assert_eq!(check(&down(500, 10, Some(1 << 20)), full), GIVEN_UP);
+    assert_eq!(check(&down(5_001, 9_000, None), full), GIVEN_UP, "the disk does not tell");
 }
 
 #[test]
