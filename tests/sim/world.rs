@@ -147,7 +147,11 @@ impl World {
             Ok(reply) if reply.succeeded => {
                 self.tell_of(author, txn);
                 invariants::written(self, author, txn, guard.as_ref());
-                let holder = |truth: &Truth| truth.baton.as_ref().map(|it| it.incarnation);
+                // Who has released it and takes it again leads anew.
+                let holder = |truth: &Truth| {
+                    let held = truth.baton.as_ref().filter(|it| it.state == BatonState::Held);
+                    held.map(|it| it.incarnation)
+                };
                 let before = self.truth.borrow().baton.as_ref().map(|baton| baton.term);
                 let held_by = holder(&self.truth.borrow());
                 self.truth.borrow_mut().applied(author, txn, now);
