@@ -4,6 +4,7 @@ use super::context::{Context, Note};
 use super::effects::EffectError;
 use super::ports::Ports;
 use crate::cluster::Upstream;
+use crate::config::PermanentSlot;
 use crate::decide::Carry;
 use crate::postgres::Server;
 use crate::values::Clock;
@@ -11,10 +12,10 @@ use crate::values::Clock;
 /// Does one thing for them.
 pub async fn carry_out<P: Ports>(context: &Context<P>, what: &Carry) -> Result<(), EffectError> {
     match what {
-        Carry::Copy { from, names } => copy(context, from, names).await,
+        Carry::Copy { from, slots } => copy(context, from, slots).await,
         Carry::AskWhatIsKept { of, names } => ask(context, of, names).await,
         Carry::Advance(to) => Ok(context.server.advance_logical_slots(to).await?),
-        Carry::Forget => Ok(context.notebook.carries_none().await?),
+        Carry::KeepNoneBut(names) => keep_none_but(context, names).await,
     }
 }
 
@@ -24,7 +25,7 @@ pub fn name(what: &Carry) -> &'static str {
         Carry::Copy { .. } => "copy logical slots",
         Carry::AskWhatIsKept { .. } => "ask what the leader keeps",
         Carry::Advance(_) => "move logical slots on",
-        Carry::Forget => "forget what was carried along",
+        Carry::KeepNoneBut(_) => "settle the logical slots",
     }
 }
 
@@ -33,11 +34,25 @@ pub fn name(what: &Carry) -> &'static str {
 async fn copy<P: Ports>(
     context: &Context<P>,
     from: &Upstream,
+    slots: &[PermanentSlot],
+) -> Result<(), EffectError> {
+    let names = slots.iter().map(|slot| slot.name.clone()).collect();
+    context.note(Note::CopiesSlots(context.clock.now(), names));
+    let fetched = context.server.fetch_logical_slots(from, slots).await?;
+    Ok(context.notebook.carries(&fetched).await?)
+}
+
+/// Written down before: whatever happens in between, none of the others is dropped by the next agent. Those that are
+/// still there stay written down, and are dropped by whoever leads.
+async fn keep_none_but<P: Ports>(
+    context: &Context<P>,
     names: &[String],
 ) -> Result<(), EffectError> {
-    context.server.fetch_logical_slots(from, names).await?;
-    context.note(Note::CopiesSlots(context.clock.now(), names.to_vec()));
-    Ok(context.notebook.carries(names).await?)
+    context.notebook.carries_none_but(names).await?;
+    if !names.is_empty() {
+        context.server.drop_logical_slots(names).await?;
+    }
+    Ok(context.notebook.carries_none_but(&[]).await?)
 }
 
 /// Asks the leader what it keeps for them.

@@ -104,7 +104,9 @@ fn is_no_obstacle(effect: &Effect) -> bool {
         Effect::ArrangeSlots { .. }
             | Effect::AdvanceSlots(_)
             | Effect::ArchiveLeft(_)
-            | Effect::Carry(Carry::AskWhatIsKept { .. } | Carry::Advance(_) | Carry::Forget)
+            | Effect::Carry(
+                Carry::AskWhatIsKept { .. } | Carry::Advance(_) | Carry::KeepNoneBut(_)
+            )
             | Effect::MakeLogicalSlot { .. }
             | Effect::RememberAdmitted(_)
     )

@@ -102,12 +102,12 @@ impl<F: JournalFile> Notebook<F> {
         self.change(|journal| journal.carried.extend(names.iter().cloned())).await
     }
 
-    /// This node leads: none of its slots is a copy any more.
+    /// None of this node's slots is a copy any more but for these.
     ///
     /// # Errors
     /// When it could not be written down.
-    pub async fn carries_none(&self) -> std::io::Result<()> {
-        self.change(|journal| journal.carried.clear()).await
+    pub async fn carries_none_but(&self, names: &[String]) -> std::io::Result<()> {
+        self.change(|journal| journal.carried.retain(|name| names.contains(name))).await
     }
 
     async fn change(&self, change: impl FnOnce(&mut Journal)) -> std::io::Result<()> {

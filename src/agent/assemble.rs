@@ -110,6 +110,7 @@ pub fn settings(dynamic: &Dynamic, effective: &EffectivePostgresql, own: &OwnCon
         start_within: effective.pg_ctl_timeout,
         use_pg_rewind: effective.use_pg_rewind,
         use_slots: effective.use_slots,
+        carries_logical_slots: effective.carries_logical_slots,
         remote_apply: effective
             .parameters
             .get("synchronous_commit")

@@ -26,7 +26,7 @@ impl Memory {
         }
         self.ladder.observe(now, server);
         self.slots.observe(now, me, cluster);
-        self.carried.observe(me, cluster);
+        self.carried.observe(now, server, me, cluster);
         self.request_since = pending(cluster).map(|request| match self.request_since {
             Some((known, since)) if known == request => (known, since),
             _ => (request, now),

@@ -314,7 +314,7 @@ impl<P: Ports> Agent<P> {
                     self.memory.ladder.asked_at = Some(self.now());
                     self.memory.ladder.log_gone = gone_at.map(|leader| (from, leader));
                 }
-                Note::CopiesSlots(at, names) => self.memory.carried.copies(at, &names),
+                Note::CopiesSlots(at, names) => self.memory.carried.tries(at, &names),
                 Note::AskedWhatIsKept(at, kept) => self.memory.carried.asked(at, kept),
                 Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster::{Slot, SlotLog, State};
-use crate::decide::{View, carried_along};
+use crate::cluster::{PrimaryFacts, Slot, SlotLog, State};
+use crate::decide::{View, carried_along, missed_slots};
 use crate::values::Lsn;
 
 /// What was said of which slot.
@@ -16,12 +16,23 @@ pub(super) struct SlotWatch {
 
 const LOST: &str = "the log that it needs is gone: its consumer has to begin anew";
 const UNRESERVED: &str = "the log that it needs goes with the next checkpoint";
+const MISSED: &str = "it is gone with an earlier leader, and not made anew, for its consumer would miss changes \
+     without a word: bring the consumer up to date, then make the slot (pg_create_logical_replication_slot)";
+const LEFT_BEHIND: &str =
+    "it was made without `failover`, so that no standby keeps it: ALTER_REPLICATION_SLOT";
 const MUCH: &str = "it keeps more than half of what slots may keep (max_slot_wal_keep_size)";
 
 impl SlotWatch {
     /// Looks at the server's slots.
     pub fn look(&mut self, view: &View) {
-        self.complain(&view.server, view.settings.slots_may_keep);
+        let mut found = complaints(&view.server, view.settings.slots_may_keep);
+        if let State::Primary(facts) = &*view.server {
+            found.extend(missed_slots(view, facts).into_keys().map(|name| (name, MISSED)));
+            found.extend(left_behind(view, facts).map(|name| (name, LEFT_BEHIND)));
+        }
+        if view.server.slots().is_some() {
+            self.complain(&view.server, found);
+        }
         let State::Standby(facts) = &*view.server else { return };
         let carried: BTreeSet<String> = carried_along(view, facts).collect();
         for slot in carried.difference(&self.carried) {
@@ -36,19 +47,36 @@ impl SlotWatch {
         self.carried = carried;
     }
 
-    fn complain(&mut self, server: &State, may_keep: u64) {
-        let (Some(slots), Some(position)) = (server.slots(), server.position()) else { return };
-        let end = position.lsn;
-        let found: BTreeSet<_> = slots
-            .iter()
-            .filter_map(|slot| Some((slot.name.clone(), complaint(slot, end, may_keep)?)))
-            .collect();
+    fn complain(&mut self, server: &State, found: BTreeSet<(String, &'static str)>) {
+        let slots = server.slots().unwrap_or_default();
+        let end = server.position().map(|position| position.lsn).unwrap_or_default();
         for (name, what) in found.difference(&self.complaints) {
             let keeps = slots.iter().find(|slot| slot.name == *name).map(|slot| slot.keeps(end));
             tracing::warn!(slot = name, keeps_bytes = keeps, "{what}");
         }
         self.complaints = found;
     }
+}
+
+fn complaints(server: &State, may_keep: u64) -> BTreeSet<(String, &'static str)> {
+    let (Some(slots), Some(position)) = (server.slots(), server.position()) else {
+        return BTreeSet::new();
+    };
+    let complaint = |slot: &Slot| complaint(slot, position.lsn, may_keep);
+    slots.iter().filter_map(|slot| Some((slot.name.clone(), complaint(slot)?))).collect()
+}
+
+/// The permanent logical slots that no standby keeps.
+fn left_behind<'a>(
+    view: &'a View,
+    facts: &'a PrimaryFacts,
+) -> impl Iterator<Item = String> + use<'a> {
+    let is_permanent = |slot: &&Slot| {
+        let mut permanent = view.settings.dynamic.slots.iter();
+        permanent.any(|one| one.name == slot.name && one.logical.is_some())
+    };
+    let without = facts.slots.iter().filter(|slot| slot.has_failover == Some(false));
+    without.filter(is_permanent).map(|slot| slot.name.clone())
 }
 
 fn complaint(slot: &Slot, end: Lsn, may_keep: u64) -> Option<&'static str> {

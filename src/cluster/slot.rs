@@ -26,6 +26,8 @@ pub struct Slot {
     pub keeps_rows: bool,
     /// Whether the server itself keeps it like its primary's (PostgreSQL 17 and later).
     pub is_synced: bool,
+    /// Whether standbys may keep it like this (`failover`); `None` where the server does not know that (before 17).
+    pub has_failover: Option<bool>,
 }
 
 /// What kind of slot it is.
@@ -66,6 +68,7 @@ impl Slot {
             catalog_xmin: None,
             keeps_rows: false,
             is_synced: false,
+            has_failover: None,
         }
     }
 

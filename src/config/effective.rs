@@ -24,7 +24,7 @@ pub struct EffectivePostgresql {
     pub use_pg_rewind: bool,
     /// Whether members get replication slots.
     pub use_slots: bool,
-    /// Whether there are permanent logical slots, which standbys carry along.
+    /// Whether there are permanent logical slots, and standbys can carry them along.
     pub carries_logical_slots: bool,
     /// How long PostgreSQL may take to start.
     pub pg_ctl_timeout: Duration,
@@ -93,10 +93,9 @@ pub(super) fn merge_sides(node: &NodeConfig, dynamic: &Dynamic) -> (EffectivePos
         guc::manage_synchronous_standbys(&mut merged, &mut refused);
     }
     let use_slots = shared.use_slots.unwrap_or(true);
-    let carries_logical_slots = use_slots && dynamic.slots.iter().any(|one| one.logical.is_some());
-    if carries_logical_slots {
-        guc::keep_logical_slots(&mut merged, &mut refused);
-    }
+    let has_logical_slots = use_slots && dynamic.slots.iter().any(|one| one.logical.is_some());
+    let carries_logical_slots =
+        has_logical_slots && guc::can_carry_logical_slots(&merged, &mut refused);
     if dynamic.manages_synchronous_standbys() && dynamic.synchronous_node_count > 1 && !use_slots {
         refused.push((Side::Cluster, Adjustment::new("synchronous_node_count", ONE_WITHOUT_SLOTS)));
     }

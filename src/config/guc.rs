@@ -143,14 +143,19 @@ pub(super) fn manage_synchronous_standbys(merged: &mut Merged, refused: &mut Ref
 }
 
 /// A standby tells its primary what its logical slots need: else rows go that they cannot do without.
-pub(super) fn keep_logical_slots(merged: &mut Merged, refused: &mut Refused) {
-    let name = "hot_standby_feedback";
-    let own = merged.parameters.entry(name.to_owned()).or_insert_with(|| "on".to_owned());
-    if !matches!(own.as_str(), "on" | "true" | "yes" | "1") {
-        let key = format!("postgresql.parameters.{name}");
+pub const HOT_STANDBY_FEEDBACK: &str = "hot_standby_feedback";
+
+/// Whether standbys can carry logical slots along with these parameters; `refused` learns why not.
+pub(super) fn can_carry_logical_slots(merged: &Merged, refused: &mut Refused) -> bool {
+    let own = |name: &str| merged.parameters.get(name).map(|value| value.to_ascii_lowercase());
+    let is_told = own(HOT_STANDBY_FEEDBACK)
+        .is_none_or(|own| matches!(own.as_str(), "on" | "true" | "yes" | "1"));
+    if !is_told {
+        let key = format!("postgresql.parameters.{HOT_STANDBY_FEEDBACK}");
         let message = "logical slots are carried over to the next leader only where it is on";
         refused.push((Side::Cluster, Adjustment::new(key, message)));
     }
+    is_told && own("wal_level").as_deref() == Some("logical")
 }
 
 /// Why a parameter that is not controlled does not go into the file.

@@ -36,7 +36,7 @@ pub use dynamic::{Adjustment, DocumentError, Dynamic, Floors, SynchronousMode};
 pub use effective::{EffectivePostgresql, effective_postgresql};
 pub use finding::{Finding, Severity};
 pub use guc::{
-    CLOSED_NAMES, MAX_SLOT_WAL_KEEP_BYTES_DEFAULT, MAX_SLOT_WAL_KEEP_SIZE,
+    CLOSED_NAMES, HOT_STANDBY_FEEDBACK, MAX_SLOT_WAL_KEEP_BYTES_DEFAULT, MAX_SLOT_WAL_KEEP_SIZE,
     MAX_SLOT_WAL_KEEP_SIZE_DEFAULT, slot_wal_bytes,
 };
 pub use host::{check_host, check_ports};

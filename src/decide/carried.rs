@@ -7,18 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::{
-    BatonState, Cluster, MAJOR_THAT_SYNCS, Slot, SlotKind, SlotLog, StandbyFacts, State, StopMode,
-    Upstream,
+    BatonState, Cluster, MAJOR_THAT_SYNCS, MemberState, PrimaryFacts, ReplicationState, Role, Slot,
+    SlotKind, SlotLog, StandbyFacts, State, StopMode, Upstream,
 };
 use crate::config::PermanentSlot;
-use crate::values::{Lsn, MemberName, Monotonic, Term};
+use crate::values::{Lsn, MemberName, Monotonic, Term, is_earlier_transaction};
 
 use super::decision::{Carry, Decision, Effect, Reason};
 use super::upstream;
 use super::view::{JobKind, View};
 
-/// How long after a copy slots are copied again: each time the standby is restarted.
-const COPY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How long after a first try a slot is copied again; twice as long after each further one. Each time the standby is
+/// restarted.
+const COPY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// The longest such pause.
+const COPY_AGAIN_AT_LAST: Duration = Duration::from_secs(1800);
+/// Standbys take their turns, so that not all are away at once: each has so long.
+const TURN: Duration = Duration::from_secs(3);
 /// How often the leader is asked what it keeps: a standby tells what it needs every 10 s
 /// (`wal_receiver_status_interval`).
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -28,26 +33,50 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 pub struct CarriedMemory {
     /// Whom the following was asked of: another leader may have let go what this one keeps.
     term: Term,
+    /// Whether the standby streamed at the last look: while it does not, it tells the leader nothing.
+    streamed: bool,
     /// By slot: rows that this transaction or a later one needs, the leader keeps for this node.
     kept_from: Arc<BTreeMap<String, u32>>,
-    copied_at: Option<Monotonic>,
     asked_at: Option<Monotonic>,
+    /// By slot: how often it was tried to copy it, and when last.
+    tried: Arc<BTreeMap<String, (u32, Monotonic)>>,
+    /// By slot: since when the leader tells of it.
+    told_since: Arc<BTreeMap<String, Monotonic>>,
 }
 
 impl CarriedMemory {
-    /// Takes in who leads.
-    pub fn observe(&mut self, me: &MemberName, cluster: Option<&Cluster>) {
-        let baton = cluster.and_then(|cluster| cluster.baton.as_ref()).map(|baton| &baton.value);
-        let Some(baton) = baton.filter(|baton| baton.state == BatonState::Held) else { return };
-        if baton.holder != *me && baton.term > self.term {
-            self.term = baton.term;
+    /// Takes in who leads, and what the server does.
+    pub fn observe(
+        &mut self,
+        now: Monotonic,
+        server: &State,
+        me: &MemberName,
+        cluster: Option<&Cluster>,
+    ) {
+        let Some(cluster) = cluster else { return };
+        let baton = cluster.baton.as_ref().map(|baton| &baton.value);
+        let held = baton.filter(|baton| baton.state == BatonState::Held && baton.holder != *me);
+        let streams = matches!(server, State::Standby(facts) if facts.is_streaming());
+        let begins_anew = streams && !self.streamed;
+        self.streamed = streams;
+        if held.is_some_and(|baton| baton.term > self.term) || begins_anew {
+            self.term = held.map_or(self.term, |baton| baton.term.max(self.term));
             (self.kept_from, self.asked_at) = (Arc::default(), None);
+        }
+        if !cluster.slot_positions.keys().eq(self.told_since.keys()) {
+            let since = |name| self.told_since.get(name).copied().unwrap_or(now);
+            let told = cluster.slot_positions.keys().map(|name| (name.clone(), since(name)));
+            self.told_since = Arc::new(told.collect());
         }
     }
 
-    /// Slots are about to be copied.
-    pub fn copies(&mut self, now: Monotonic, names: &[String]) {
-        self.copied_at = Some(now);
+    /// It is tried to copy these.
+    pub fn tries(&mut self, now: Monotonic, names: &[String]) {
+        let tried = Arc::make_mut(&mut self.tried);
+        for name in names {
+            let times = tried.get(name).map_or(0, |(times, _)| *times);
+            tried.insert(name.clone(), (times + 1, now));
+        }
         Arc::make_mut(&mut self.kept_from).retain(|name, _| !names.contains(name));
     }
 
@@ -60,15 +89,20 @@ impl CarriedMemory {
     /// Whether all that a slot needs is there, and its consumer has confirmed nothing that is missing here.
     fn is_ready(&self, slot: &Slot, replayed: Lsn) -> bool {
         let needs = slot.catalog_xmin.zip(self.kept_from.get(&slot.name));
-        needs.is_some_and(|(needs, kept_from)| !precedes(needs, *kept_from))
+        needs.is_some_and(|(needs, kept_from)| !is_earlier_transaction(needs, *kept_from))
             && slot.confirmed.is_some_and(|confirmed| confirmed <= replayed)
             && slot.log != SlotLog::Lost
     }
-}
 
-/// Whether a transaction is older than another; their numbers wrap around.
-fn precedes(one: u32, other: u32) -> bool {
-    (one.wrapping_sub(other) as i32) < 0
+    /// When a slot may be copied, by the `rank`th of the standbys.
+    fn may_be_copied_at(&self, name: &str, rank: u32) -> Option<Monotonic> {
+        let turn = *self.told_since.get(name)? + TURN * rank;
+        let rest = self.tried.get(name).map(|(times, at)| {
+            let pause = COPY_AGAIN_AFTER * 2_u32.saturating_pow(times.saturating_sub(1).min(16));
+            *at + pause.min(COPY_AGAIN_AT_LAST)
+        });
+        Some(rest.map_or(turn, |rest| rest.max(turn)))
+    }
 }
 
 /// The slots that this standby is to carry along.
@@ -76,7 +110,7 @@ fn wanted<'a>(
     view: &'a View,
     facts: &StandbyFacts,
 ) -> impl Iterator<Item = &'a PermanentSlot> + use<'a> {
-    let carries = view.settings.use_slots
+    let carries = view.settings.carries_logical_slots
         && view.me.may_lead
         && !view.me.nostream
         && facts.major < MAJOR_THAT_SYNCS;
@@ -106,27 +140,43 @@ pub fn keeps(view: &View, facts: &StandbyFacts, slot: &Slot) -> bool {
 /// Copies the slots that the leader has and this standby lacks: the server reads them when it starts.
 pub fn copy(view: &View, facts: &StandbyFacts, leader: &Upstream) -> Option<Decision> {
     let streams_from_it = facts.is_streaming() && facts.upstream == Some(upstream::address(leader));
-    let copied_at = view.memory.carried.copied_at;
-    let rests = view.resting_until(JobKind::Stop).is_some()
-        || copied_at.is_some_and(|at| view.now < at + COPY_AGAIN_AFTER);
-    if !streams_from_it || rests {
-        return None;
-    }
-    let cluster = view.cluster();
-    let is_missing = |slot: &&PermanentSlot| {
-        cluster.slot_positions.contains_key(&slot.name)
+    let rank = streams_from_it.then(|| turn_of(view))??;
+    let is_due = |slot: &&PermanentSlot| {
+        let at = view.memory.carried.may_be_copied_at(&slot.name, rank);
+        at.is_some_and(|at| view.now >= at)
             && !facts.slots.iter().any(|here| here.name == slot.name)
     };
-    let missing: Vec<String> =
-        wanted(view, facts).filter(is_missing).map(|slot| slot.name.clone()).collect();
+    let missing: Vec<PermanentSlot> = wanted(view, facts).filter(is_due).cloned().collect();
     if missing.is_empty() {
         return None;
     }
+    let names: Vec<&str> = missing.iter().map(|slot| slot.name.as_str()).collect();
     let label = "restart: logical slots of the leader are taken along";
-    let reason = Reason::with(label, missing.join(", "));
+    let reason = Reason::with(label, names.join(", "));
     let stop = Effect::Stop { mode: StopMode::Restart, within: view.settings.start_within };
-    let effects = vec![Effect::Carry(Carry::Copy { from: leader.clone(), names: missing }), stop];
-    Some(Decision::act(reason, JobKind::Stop, effects))
+    let copy = Effect::Carry(Carry::Copy { from: leader.clone(), slots: missing });
+    Some(Decision::act(reason, JobKind::Stop, vec![copy, stop]))
+}
+
+/// The place of this standby among those that may lead; `None` while one of the others is away.
+fn turn_of(view: &View) -> Option<u32> {
+    let cluster = view.cluster();
+    let holder = cluster.baton.as_ref().map(|baton| &baton.value.holder);
+    let others = cluster
+        .members
+        .values()
+        .filter(|one| one.name != view.me.name && Some(&one.name) != holder && one.may_lead());
+    let mut before = 0;
+    for other in others {
+        let is_there = other.state == MemberState::Running
+            && other.role == Role::Replica
+            && other.replication_state == Some(ReplicationState::Streaming);
+        if !is_there {
+            return None;
+        }
+        before += u32::from(other.name < view.me.name);
+    }
+    Some(before)
 }
 
 /// Moves them on, and finds out what the leader keeps for them.
@@ -168,14 +218,27 @@ pub fn carried_along<'a>(
     carried(view, facts).filter(|(_, is_ready)| *is_ready).map(|(slot, _)| slot.name.clone())
 }
 
-/// What a promotion must not open to consumers: they would miss changes without a word.
-pub fn of_no_use(view: &View) -> Vec<String> {
-    let State::Standby(facts) = &*view.server else { return Vec::new() };
+/// Before a promotion: what is of use is this node's own from now on, and what is not goes, for its consumer would miss
+/// changes without a word.
+pub fn before_promotion(view: &View) -> Option<Effect> {
+    let State::Standby(facts) = &*view.server else { return None };
     let unready = carried(view, facts).filter(|(_, is_ready)| !is_ready);
-    unready.map(|(slot, _)| slot.name.clone()).collect()
+    let unready: Vec<String> = unready.map(|(slot, _)| slot.name.clone()).collect();
+    (!view.journal.carried.is_empty()).then_some(Effect::Carry(Carry::KeepNoneBut(unready)))
 }
 
-/// A leader's slots are its own: when it is a standby again, they are copied anew.
-pub fn to_forget(view: &View) -> Option<Effect> {
-    (!view.journal.carried.is_empty()).then_some(Effect::Carry(Carry::Forget))
+/// What a leader still has of slots that were of no use when it was promoted, and could not be dropped then.
+pub fn left_over(view: &View) -> Option<Effect> {
+    let left: Vec<String> = view.journal.carried.iter().cloned().collect();
+    (!left.is_empty()).then_some(Effect::Carry(Carry::KeepNoneBut(left)))
+}
+
+/// The permanent logical slots that are gone with an earlier leader, and how far their consumers were: a new one under
+/// the same name would have its consumer go on past what it has missed. A person has to make it.
+pub fn missed(view: &View, facts: &PrimaryFacts) -> BTreeMap<String, Lsn> {
+    let cluster = view.cluster();
+    let logical = view.settings.dynamic.slots.iter().filter(|slot| slot.logical.is_some());
+    let gone = logical.filter(|slot| !facts.slots.iter().any(|here| here.name == slot.name));
+    gone.filter_map(|slot| Some((slot.name.clone(), *cluster.slot_positions.get(&slot.name)?)))
+        .collect()
 }

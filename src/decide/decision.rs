@@ -9,6 +9,7 @@ use crate::cluster::{
     Basis, Lineage, Listed, Loss, Outcome, Refusal, StartAs, StopMode, SyncNames, SyncState,
     Upstream, Versioned,
 };
+use crate::config::PermanentSlot;
 use crate::values::{
     Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
 };
@@ -275,8 +276,8 @@ pub enum Carry {
     Copy {
         /// The leader.
         from: Upstream,
-        /// Their names.
-        names: Vec<String>,
+        /// Which.
+        slots: Vec<PermanentSlot>,
     },
     /// Ask the leader what it keeps for those that were copied.
     AskWhatIsKept {
@@ -287,8 +288,8 @@ pub enum Carry {
     },
     /// Move them on: name, database, position.
     Advance(Vec<(String, String, Lsn)>),
-    /// This node leads: they are its own now.
-    Forget,
+    /// No slot is a copy any more but for these, which are dropped.
+    KeepNoneBut(Vec<String>),
 }
 
 /// Log that a voter has and a candidate lacks.

@@ -87,8 +87,9 @@ fn promote(view: &View, lineage: Lineage) -> Vec<Effect> {
     effects.push(Effect::RecordIntent { known });
     if view.settings.use_slots {
         let wanted = slots::of_whoever_leads(view);
-        effects.push(Effect::ArrangeSlots { wanted, unwanted: carried::of_no_use(view) });
+        effects.push(Effect::ArrangeSlots { wanted, unwanted: Vec::new() });
     }
+    effects.extend(carried::before_promotion(view));
     effects.push(Effect::Promote);
     effects.push(Effect::RecordPromotion);
     effects

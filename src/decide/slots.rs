@@ -189,8 +189,10 @@ pub fn logical_to_make(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         return Vec::new();
     }
     let has = |name: &str| facts.slots.iter().any(|slot| slot.name == name);
+    let missed = carried::missed(view, facts);
     let missing = view.settings.dynamic.slots.iter().filter(|slot| !has(&slot.name));
     missing
+        .filter(|slot| !missed.contains_key(&slot.name))
         .filter_map(|slot| {
             let (database, plugin) = slot.logical.clone()?;
             Some(Effect::MakeLogicalSlot { name: slot.name.clone(), database, plugin })
@@ -289,7 +291,10 @@ impl Wanted {
         let is_a_members = || slots_of_all_others(view).contains(&slot.name);
         let is_known = view.memory.slots.managed.contains(&slot.name) || is_a_members();
         match slot.kind {
-            SlotKind::Logical { .. } => self.moves_on && (is_known || is_permanent),
+            SlotKind::Logical { .. } => {
+                let is_carried = view.journal.carried.contains(&slot.name);
+                is_carried || self.moves_on && (is_known || is_permanent)
+            }
             SlotKind::Physical if !is_wanted => is_known,
             // What its consumer told when this node led is told again to the leader, for ever.
             SlotKind::Physical => {
@@ -334,6 +339,8 @@ pub fn positions(view: &View, facts: &PrimaryFacts) -> BTreeMap<String, Lsn> {
         .filter(told)
         .filter_map(|slot| Some((slot.name.clone(), slot.position()?)))
         .collect();
+    // Told on for whoever leads next, as long as nobody has made it anew.
+    positions.extend(carried::missed(view, facts));
     if !positions.is_empty() {
         positions.insert(view.me.name.slot_name(), facts.position.lsn);
     }

@@ -332,8 +332,11 @@ fn wanted(
 fn is_in_doubt(view: &View, facts: &PrimaryFacts, names: &SyncNames) -> bool {
     let (rows, rules) = (by_name(facts), StandbyRules::of(&view.settings));
     names.members().any(|name| {
-        let under = rows.get(name.as_str());
-        under.is_some_and(|rows| of_member(name, rows, rules).is_none())
+        // No other state releases a commit: one that is only just connecting does not yet.
+        let releases = |row: &&&Downstream| matches!(row.state.as_str(), "streaming" | "stopping");
+        let under = rows.get(name.as_str()).into_iter().flatten().filter(releases);
+        let under: Vec<&Downstream> = under.copied().collect();
+        !under.is_empty() && of_member(name, &under, rules).is_none()
     })
 }
 

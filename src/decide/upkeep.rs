@@ -17,6 +17,7 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         effects.push(Effect::Checkpoint);
     }
     effects.splice(0..0, slots::of_a_leader(view, facts));
+    effects.splice(0..0, carried::left_over(view));
     if cluster.initialize.as_ref().map(|key| key.value) != Some(Initialize::Done(facts.system_id)) {
         effects.push(Effect::RepairInitialize(facts.system_id));
     }
@@ -33,7 +34,6 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         effects.push(Effect::WriteStatus { optime, slots: positions, retained });
     }
     effects.extend(synchronous::admission_to_remember(view));
-    effects.extend(carried::to_forget(view));
     // Last: one that cannot be made, for want of `wal_level` or a database, takes its time each time.
     effects.extend(slots::logical_to_make(view, facts));
     effects

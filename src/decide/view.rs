@@ -110,6 +110,8 @@ pub struct Settings {
     pub use_pg_rewind: bool,
     /// Whether members' slots are kept.
     pub use_slots: bool,
+    /// Whether standbys carry permanent logical slots along.
+    pub carries_logical_slots: bool,
     /// Whether a commit waits until standbys have replayed it (`synchronous_commit: remote_apply`).
     pub remote_apply: bool,
     /// Whether a directory that cannot be rewound may be removed and copied anew.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
+
 use super::connection::Access;
 use super::files::{self, Manner, at, blocking};
 use super::place::Place;
@@ -13,14 +15,18 @@ use super::segments::{is_segment, names_in, segment_of};
 use super::server::LocalServer;
 use super::slots::WHAT;
 
-use crate::values::Lsn;
+use crate::config::PermanentSlot;
+use crate::values::{Lsn, is_earlier_transaction};
 
-/// What was got longer ago is of another time: the leader may have removed what it needs.
-const GOOD_FOR: Duration = Duration::from_secs(60);
-/// Of a file of a slot, and of one of its snapshots, no more is read.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// So many snapshots of one slot are taken along; each later one can be made again from the log.
-const SNAPSHOTS_MAX: u32 = 32;
+/// Where slots are, each in a folder of its own.
+const SLOTS_FOLDER: &str = "pg_replslot";
+/// What was got longer ago is of another time, and not worth a look.
+const GOOD_FOR: Duration = Duration::from_secs(600);
+/// A slot's file is a few hundred bytes.
+const STATE_BYTES_MAX: u64 = 64 * 1024;
+/// All snapshots of one slot together: later ones can be made again from the log, the first one cannot. As
+/// hexadecimal digits they have to pass through a program's output.
+const SNAPSHOT_BYTES_MAX: u64 = 400 * 1024;
 
 /// A file with what is in it.
 #[derive(Debug)]
@@ -39,21 +45,26 @@ pub(super) struct Fetched {
     snapshots: Vec<Content>,
 }
 
-/// One slot at the leader, by `psql`: its file as hexadecimal digits, where it begins to read, what is confirmed.
+/// The slots at the leader, by `psql`: where one begins to read, what is confirmed, its file as hexadecimal digits.
 const SLOTS: &str = "\
-SELECT slot_name, restart_lsn, confirmed_flush_lsn,
+SELECT slot_name, database, plugin, restart_lsn, confirmed_flush_lsn,
   (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size'),
   encode(pg_read_binary_file('pg_replslot/' || slot_name || '/state', 0, {bytes}, true), 'hex')
 FROM pg_replication_slots
 WHERE slot_type = 'logical' AND wal_status IN ('reserved', 'extended') AND NOT temporary
   AND slot_name IN ({names})";
 
+/// The first one in any case, without its content where that is too much.
 const SNAPSHOTS: &str = "\
-SELECT file, encode(pg_read_binary_file('pg_logical/snapshots/' || file, 0, {bytes}, true), 'hex')
-FROM (SELECT file, replace(left(file, -5), '-', '/')::pg_lsn AS lsn
-  FROM pg_ls_dir('pg_logical/snapshots', true, false) AS file
-  WHERE file ~ '^[0-9A-F]+-[0-9A-F]+[.]snap$') AS found
-WHERE lsn BETWEEN '{from}' AND '{upto}' ORDER BY lsn LIMIT {most}";
+SELECT file, CASE WHEN up_to_here <= {most}
+    THEN encode(pg_read_binary_file('pg_logical/snapshots/' || file, 0, {most}, true), 'hex') END
+FROM (SELECT file, lsn,
+    sum((pg_stat_file('pg_logical/snapshots/' || file, true)).size) OVER (ORDER BY lsn) AS up_to_here
+  FROM (SELECT file, replace(left(file, -5), '-', '/')::pg_lsn AS lsn
+    FROM pg_ls_dir('pg_logical/snapshots', true, false) AS file
+    WHERE file ~ '^[0-9A-F]+-[0-9A-F]+[.]snap$') AS there
+  WHERE lsn BETWEEN '{from}' AND '{upto}') AS counted
+WHERE up_to_here <= {most} OR lsn = '{from}' ORDER BY lsn";
 
 /// What the leader's own slot needs is there now. What this node's slot keeps, which the standby has told it and
 /// which never goes back, is kept from now on. So the later of the two is there, and stays.
@@ -66,53 +77,97 @@ WHERE theirs.slot_type = 'logical' AND theirs.catalog_xmin IS NOT NULL AND their
 const ADVANCE: &str = "SELECT pg_replication_slot_advance(slot_name, $2::text::pg_lsn) \
      FROM pg_replication_slots WHERE slot_name = $1::text AND NOT active \
        AND slot_type = 'logical' AND confirmed_flush_lsn < $2::text::pg_lsn";
+const DROP_A_COPY: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+     WHERE slot_name = $1::text AND NOT active AND pg_is_in_recovery()";
 const DROP: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
-     WHERE slot_name = $1::text AND NOT active";
+     WHERE slot_name = ANY ($1::text[]) AND slot_type = 'logical' AND NOT active";
+/// Has whoever uses them end, and tells whether nobody does any more.
+const NOBODY_USES: &str = "SELECT count(pg_terminate_backend(active_pid)) = 0 FROM pg_replication_slots \
+     WHERE slot_name = ANY ($1::text[]) AND slot_type = 'logical' AND active";
 
 impl LocalServer {
     pub(super) async fn fetch_slots(
         &self,
         leader: &Upstream,
-        names: &[String],
-    ) -> Result<(), ServerError> {
-        let settings = self.settings();
-        if settings.parameters.get("wal_level").map(String::as_str) != Some("logical") {
-            let why = "wal_level is not logical here: no server starts with a logical slot";
-            return Err(ServerError::NotPossible(why.into()));
-        }
+        slots: &[PermanentSlot],
+    ) -> Result<Vec<String>, ServerError> {
+        self.refuse_without_room(slots.len()).await?;
+        let names: Vec<String> = slots.iter().map(|slot| slot.name.clone()).collect();
         let statement = SLOTS
-            .replace("{bytes}", &FILE_BYTES_MAX.to_string())
-            .replace("{names}", &literals(names));
+            .replace("{bytes}", &STATE_BYTES_MAX.to_string())
+            .replace("{names}", &literals(&names));
         let told = self.asked(leader, &statement).await?;
+        let rows = told.lines().map(|line| Row::read(line).ok_or_else(|| odd(line)));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let mut fetched = Fetched { at: Instant::now(), slots: Vec::new(), snapshots: Vec::new() };
-        for line in told.lines() {
-            let row = Row::read(line).ok_or_else(|| odd(line))?;
-            let (place, segment) = (self.place.clone(), segment_of(row.restart, row.segment));
-            if !blocking(move || has_segment(&place, &segment)).await? {
-                return Err(ServerError::NotPossible(format!(
-                    "slot {} begins to read at {}, and the log from there is not here any more; it is copied when \
-                     its consumer has moved on",
-                    row.slot.name, row.restart
-                )));
+        let mut last = None;
+        for slot in slots {
+            if let Err(why) = self.fetch_slot(leader, slot, &rows, &mut fetched).await {
+                tracing::warn!(slot = slot.name, %why, "a logical slot cannot be copied from the leader");
+                last = Some(why);
             }
-            let statement = SNAPSHOTS
-                .replace("{bytes}", &FILE_BYTES_MAX.to_string())
-                .replace("{from}", &row.restart.to_string())
-                .replace("{upto}", &row.confirmed.to_string())
-                .replace("{most}", &SNAPSHOTS_MAX.to_string());
-            for line in self.asked(leader, &statement).await?.lines() {
-                fetched.snapshots.push(content(line).ok_or_else(|| odd(line))?);
+        }
+        let names = fetched.slots.iter().map(|slot| slot.name.clone()).collect();
+        match last {
+            Some(why) if fetched.slots.is_empty() => Err(why),
+            _ => {
+                self.set_fetched(Some(fetched));
+                Ok(names)
             }
-            fetched.slots.push(row.slot);
         }
-        let is_missing = |name: &&String| fetched.slots.iter().all(|slot| slot.name != **name);
-        if let Some(missing) = names.iter().find(is_missing) {
-            let why =
-                format!("the leader does not show a logical slot {missing} that could be copied");
-            return Err(ServerError::NotPossible(why));
+    }
+
+    /// A server does not start with more slots than it has room for.
+    async fn refuse_without_room(&self, more: usize) -> Result<(), ServerError> {
+        let has = self.settings().parameters.get("max_replication_slots").cloned();
+        let most = has.and_then(|text| text.parse::<usize>().ok());
+        let folder = self.place.data_dir.join(SLOTS_FOLDER);
+        let there = blocking(move || Ok(names_in(&folder)?.len())).await?;
+        match most {
+            Some(most) if there + more > most => Err(ServerError::NotPossible(format!(
+                "max_replication_slots ({most}) leaves no room for {more} more: there are {there}"
+            ))),
+            _ => Ok(()),
         }
-        self.set_fetched(Some(fetched));
+    }
+
+    async fn fetch_slot(
+        &self,
+        leader: &Upstream,
+        slot: &PermanentSlot,
+        rows: &[Row],
+        fetched: &mut Fetched,
+    ) -> Result<(), ServerError> {
+        let refused = |why: &str| Err(ServerError::NotPossible(why.to_owned()));
+        let Some(row) = rows.iter().find(|row| row.name == slot.name) else {
+            return refused("the leader does not show one whose log is there");
+        };
+        if slot.logical.as_ref() != Some(&row.of) {
+            let (database, plugin) = &row.of;
+            return refused(&format!("the leader's is of database {database}, with {plugin}"));
+        }
+        let (place, segment) = (self.place.clone(), segment_of(row.restart, row.segment));
+        if !blocking(move || has_segment(&place, &segment)).await? {
+            return refused(&format!(
+                "it begins to read at {}, and the log from there is not here any more: its consumer has to move on",
+                row.restart
+            ));
+        }
+        let statement = SNAPSHOTS
+            .replace("{most}", &SNAPSHOT_BYTES_MAX.to_string())
+            .replace("{from}", &row.restart.to_string())
+            .replace("{upto}", &row.confirmed.to_string());
+        let told = self.asked(leader, &statement).await?;
+        let snapshots = told.lines().map(|line| content(line).ok_or_else(|| odd(line)));
+        fetched.snapshots.extend(snapshots.collect::<Result<Vec<_>, _>>()?);
+        fetched.slots.push(Content { name: row.name.clone(), bytes: row.bytes.clone() });
         Ok(())
+    }
+
+    pub(super) async fn end_and_drop(&self, names: &[String]) -> Result<(), ServerError> {
+        let session = self.session(WHAT).await?;
+        session.until(WHAT, NOBODY_USES, &[&names]).await?;
+        session.client.execute(DROP, &[&names]).await.map(drop).map_err(failed)
     }
 
     pub(super) async fn ask_what_is_kept(
@@ -131,22 +186,31 @@ impl LocalServer {
         &self,
         to: &[(String, String, Lsn)],
     ) -> Result<(), ServerError> {
+        let mut last = Ok(());
         for (name, database, lsn) in to {
-            let session = Access::of(&self.place, database)?.session(WHAT).await?;
-            let moved = session.client.execute(ADVANCE, &[name, &lsn.to_string()]).await;
-            let Err(error) = moved else { continue };
-            if let Some(said) = error.as_db_error() {
-                // Such as for log that is gone: it is copied anew.
-                tracing::warn!(
-                    slot = name,
-                    said = said.message(),
-                    "dropped a slot that cannot be moved on"
-                );
-                session.client.execute(DROP, &[name]).await.map_err(failed)?;
+            if let Err(error) = self.move_logical_slot_on(name, database, *lsn).await {
+                last = Err(error);
             }
-            return Err(failed(error));
         }
-        Ok(())
+        last
+    }
+
+    async fn move_logical_slot_on(
+        &self,
+        name: &str,
+        database: &str,
+        to: Lsn,
+    ) -> Result<(), ServerError> {
+        let session = Access::of(&self.place, database)?.session(WHAT).await?;
+        let moved = session.client.execute(ADVANCE, &[&name, &to.to_string()]).await;
+        let Err(error) = moved else { return Ok(()) };
+        let gone = [SqlState::UNDEFINED_FILE, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
+        if error.code().is_some_and(|code| gone.contains(code)) {
+            // Its log is not there: it is copied anew.
+            tracing::warn!(slot = name, %error, "dropped a copied slot that cannot be moved on");
+            session.client.execute(DROP_A_COPY, &[&name]).await.map_err(failed)?;
+        }
+        Err(failed(error))
     }
 }
 
@@ -166,21 +230,26 @@ fn literals(names: &[String]) -> String {
 
 /// One slot, as the leader tells it.
 struct Row {
-    slot: Content,
+    name: String,
+    /// Database and plugin.
+    of: (String, String),
     restart: Lsn,
     confirmed: Lsn,
     segment: u64,
+    bytes: Vec<u8>,
 }
 
 impl Row {
     fn read(line: &str) -> Option<Row> {
-        let [name, restart, confirmed, segment, digits] =
+        let [name, database, plugin, restart, confirmed, segment, digits] =
             line.split('|').collect::<Vec<_>>().try_into().ok()?;
         Some(Row {
-            slot: Content { name: name.to_owned(), bytes: bytes(digits)? },
+            name: name.to_owned(),
+            of: (database.to_owned(), plugin.to_owned()),
             restart: restart.parse().ok()?,
             confirmed: confirmed.parse().ok()?,
             segment: segment.parse().ok()?,
+            bytes: bytes(digits)?,
         })
     }
 }
@@ -189,8 +258,8 @@ impl Row {
 fn kept_from(line: &str) -> Option<(String, u32)> {
     let [name, theirs, mine] = line.split('|').collect::<Vec<_>>().try_into().ok()?;
     let (theirs, mine): (u32, u32) = (theirs.parse().ok()?, mine.parse().ok()?);
-    let is_later = (mine.wrapping_sub(theirs) as i32) > 0;
-    Some((name.to_owned(), if is_later { mine } else { theirs }))
+    let later = if is_earlier_transaction(theirs, mine) { mine } else { theirs };
+    Some((name.to_owned(), later))
 }
 
 fn content(line: &str) -> Option<Content> {
@@ -224,7 +293,7 @@ impl Fetched {
             files::write(&snapshots.join(&snapshot.name), &snapshot.bytes, manner)?;
         }
         files::sync_folder(&snapshots)?;
-        let all = place.data_dir.join("pg_replslot");
+        let all = place.data_dir.join(SLOTS_FOLDER);
         for slot in &self.slots {
             put_slot(&all, slot, manner)?;
         }
@@ -252,10 +321,13 @@ mod tests {
 
     #[test]
     fn what_the_leader_tells_of_a_slot_is_read() {
-        let row = Row::read("app|0/3000060|0/3000098|16777216|a41c05").unwrap();
-        assert_eq!((row.slot.name.as_str(), row.slot.bytes), ("app", vec![0xa4, 0x1c, 0x05]));
+        let row = Row::read("cdc|app|pgoutput|0/3000060|0/3000098|16777216|a41c05").unwrap();
+        assert_eq!((row.name.as_str(), row.bytes), ("cdc", vec![0xa4, 0x1c, 0x05]));
+        assert_eq!(row.of, ("app".to_owned(), "pgoutput".to_owned()));
         assert_eq!((row.restart, row.confirmed), (Lsn(0x300_0060), Lsn(0x300_0098)));
-        for odd in ["app|0/3000060|0/3000098|16777216|", "app|0/3000060||16777216|00", "app|0/1"] {
+        for odd in
+            ["cdc|app|p|0/3000060|0/3000098|16777216|", "cdc|app|p|0/1||16777216|00", "cdc|0/1"]
+        {
             assert!(Row::read(odd).is_none(), "{odd}");
         }
         assert_eq!(kept_from("app|740|739").unwrap(), ("app".to_owned(), 740));

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::MAJOR_THAT_SYNCS;
-use crate::config::{EffectivePostgresql, MAX_SLOT_WAL_KEEP_SIZE, MAX_SLOT_WAL_KEEP_SIZE_DEFAULT};
+use crate::config::{
+    EffectivePostgresql, HOT_STANDBY_FEEDBACK, MAX_SLOT_WAL_KEEP_SIZE,
+    MAX_SLOT_WAL_KEEP_SIZE_DEFAULT,
+};
 
 /// How a generated file begins.
 const HEADER: &str = "# Written by pgbaton. What is changed here is overwritten: change the \
@@ -46,11 +49,7 @@ pub(super) struct Source {
 }
 
 /// The settings that a `postgresql.conf` says besides those of the configuration.
-fn source_settings(
-    source: &Source,
-    settings: &EffectivePostgresql,
-    major: u32,
-) -> BTreeMap<String, String> {
+fn source_settings(source: &Source, settings: &EffectivePostgresql) -> BTreeMap<String, String> {
     let mut all = settings.parameters.clone();
     for (name, value) in RECOVERY_TARGETS {
         all.insert(name.to_owned(), value.to_owned());
@@ -58,15 +57,24 @@ fn source_settings(
     all.entry(RETRY.0.to_owned()).or_insert_with(|| RETRY.1.to_owned());
     all.insert("primary_conninfo".to_owned(), source.conninfo.clone());
     all.insert("primary_slot_name".to_owned(), source.slot.clone());
-    if settings.carries_logical_slots && major >= MAJOR_THAT_SYNCS {
-        all.entry("sync_replication_slots".to_owned()).or_insert_with(|| "on".to_owned());
-    }
     if source.is_settled {
         all.insert("restore_command".to_owned(), String::new());
         // What was received has to be replayed now.
         all.insert("recovery_min_apply_delay".to_owned(), "0".to_owned());
     }
     all
+}
+
+/// What stands where nobody says anything.
+fn defaults(settings: &EffectivePostgresql, major: u32) -> Vec<(&'static str, &'static str)> {
+    let mut defaults = vec![(MAX_SLOT_WAL_KEEP_SIZE, MAX_SLOT_WAL_KEEP_SIZE_DEFAULT)];
+    if settings.carries_logical_slots {
+        defaults.push((HOT_STANDBY_FEEDBACK, "on"));
+        if major >= MAJOR_THAT_SYNCS {
+            defaults.push(("sync_replication_slots", "on"));
+        }
+    }
+    defaults
 }
 
 /// The whole `postgresql.conf`, which includes the file that was there first.
@@ -77,13 +85,14 @@ pub(super) fn postgresql_conf(
     major: u32,
 ) -> String {
     let mut text = format!("{HEADER}\n\n");
-    if !settings.parameters.contains_key(MAX_SLOT_WAL_KEEP_SIZE) {
-        // Before the user's own file, whose value stands if it has one.
-        let default = quoted(MAX_SLOT_WAL_KEEP_SIZE_DEFAULT);
-        text.push_str(&format!("{MAX_SLOT_WAL_KEEP_SIZE} = {default}\n\n"));
+    // Before the user's own file, whose values stand if it has any.
+    for (name, default) in defaults(settings, major) {
+        if !settings.parameters.contains_key(name) {
+            text.push_str(&format!("{name} = {}\n\n", quoted(default)));
+        }
     }
     text.push_str(&format!("include {}\n\n", quoted(base)));
-    for (name, value) in source_settings(source, settings, major) {
+    for (name, value) in source_settings(source, settings) {
         text.push_str(&format!("{name} = {}\n", quoted(&value)));
     }
     text

@@ -37,14 +37,16 @@ SELECT recovering,
   (SELECT json_agg(json_build_object('name', application_name, 'user', usename,
       'client_address', host(client_addr), 'state', state, 'flushed', flush_lsn::text,
       'replayed', replay_lsn::text, 'sync_state', sync_state, 'sync_priority', sync_priority,
-      'slot', (SELECT slot_name FROM pg_replication_slots WHERE active_pid = pid))
+      'slot', (SELECT slot_name FROM pg_replication_slots
+        WHERE active_pid = pid AND slot_type = 'physical' AND NOT temporary LIMIT 1))
       ORDER BY application_name, pid)::text
     FROM pg_stat_replication) AS downstreams,
   (SELECT json_agg(json_build_object('name', slot_name, 'kind', slot_type, 'database', database,
       'plugin', plugin, 'active', active, 'restart', restart_lsn::text,
       'confirmed', confirmed_flush_lsn::text, 'status', wal_status,
       'catalog_xmin', catalog_xmin::text, 'keeps_rows', xmin IS NOT NULL OR catalog_xmin IS NOT NULL,
-      'synced', to_jsonb(s) ->> 'synced') ORDER BY slot_name)::text
+      'synced', to_jsonb(s) ->> 'synced',
+      'failover', to_jsonb(s) ->> 'failover') ORDER BY slot_name)::text
     FROM pg_replication_slots s WHERE NOT temporary) AS slots,
   (SELECT json_agg(json_build_array(name, current_setting(name),
       coalesce((SELECT f.setting FROM pg_file_settings f WHERE f.name = s.name

@@ -10,7 +10,7 @@ pub use crate::cluster::{
     Control, ControlState, Downstream, Look, PrimaryFacts, Receiver, StandbyFacts, StartAs, State,
     StopMode, Upstream,
 };
-use crate::config::EffectivePostgresql;
+use crate::config::{EffectivePostgresql, PermanentSlot};
 use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
 /// All processes of the server are fenced: gone, or doomed and unable to return to user mode.
@@ -261,16 +261,23 @@ pub trait Server {
     /// When a statement fails.
     fn advance_slots(&self, to: &[(String, Lsn)]) -> impl Future<Output = Result<(), ServerError>>;
 
-    /// Gets logical slots from `leader`; a start as a standby within a minute brings them along.
+    /// Gets logical slots from `leader`; a start as a standby within ten minutes brings them along. Returns the names
+    /// of those that can be had: it is said why of the others.
     ///
     /// # Errors
-    /// When the leader cannot be asked, or does not show one of them; when this node lacks the log that one
-    /// needs, or its `wal_level` would let no server start with one.
+    /// When the leader cannot be asked, or none of them can be had.
     fn fetch_logical_slots(
         &self,
         leader: &Upstream,
-        names: &[String],
-    ) -> impl Future<Output = Result<(), ServerError>>;
+        slots: &[PermanentSlot],
+    ) -> impl Future<Output = Result<Vec<String>, ServerError>>;
+
+    /// Drops logical slots, also one that is in use: by whoever moves it on, or by a consumer.
+    ///
+    /// # Errors
+    /// When one of them may still be there.
+    fn drop_logical_slots(&self, names: &[String])
+    -> impl Future<Output = Result<(), ServerError>>;
 
     /// What `leader` keeps for this node since it knows of its logical slots: by slot, the oldest transaction
     /// whose changes of the catalogs are there. Empty while it does not know of them.

@@ -10,11 +10,13 @@ use super::port::{
 };
 use super::server::LocalServer;
 use crate::cluster::{Role, SyncNames};
-use crate::config::EffectivePostgresql;
+use crate::config::{EffectivePostgresql, PermanentSlot};
 use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
 /// How long another member's server may take to answer.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How long slots may hold up a promotion.
+const DROPPED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Server for LocalServer {
     fn role_changed(&self, role: Role) {
@@ -127,9 +129,13 @@ impl Server for LocalServer {
     async fn fetch_logical_slots(
         &self,
         leader: &Upstream,
-        names: &[String],
-    ) -> Result<(), ServerError> {
-        bounded("copying slots", ASK_WITHIN, self.fetch_slots(leader, names)).await
+        slots: &[PermanentSlot],
+    ) -> Result<Vec<String>, ServerError> {
+        bounded("copying slots", ASK_WITHIN, self.fetch_slots(leader, slots)).await
+    }
+
+    async fn drop_logical_slots(&self, names: &[String]) -> Result<(), ServerError> {
+        bounded("dropping slots", DROPPED_WITHIN, self.end_and_drop(names)).await
     }
 
     async fn kept_for_slots(

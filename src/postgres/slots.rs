@@ -27,6 +27,8 @@ pub(super) struct SlotRow {
     keeps_rows: bool,
     /// A boolean as text: only PostgreSQL 17 and later know it.
     synced: Option<String>,
+    /// The same.
+    failover: Option<String>,
 }
 
 impl SlotRow {
@@ -59,6 +61,7 @@ impl SlotRow {
             catalog_xmin: self.catalog_xmin.and_then(|xmin| xmin.parse().ok()),
             keeps_rows: self.keeps_rows,
             is_synced: self.synced.as_deref() == Some("true"),
+            has_failover: self.failover.map(|told| told == "true"),
         })
     }
 }

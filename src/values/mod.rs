@@ -12,6 +12,6 @@ pub use clock::{Clock, LeaseDeadline, Monotonic};
 pub use lease_times::{LeaseTimes, SMALLEST_TTL_AT_DEFAULT_ELECTION};
 pub use lsn::{InvalidLsn, Lsn};
 pub use names::{Incarnation, MemberName, Revision, SystemId, Term};
-pub use position::{Lag, Timeline, WalPosition};
+pub use position::{Lag, Timeline, WalPosition, is_earlier_transaction};
 pub use strength::{FenceChoice, NoSuchFence, Strength};
 pub use watchdog::{Watchdog, WatchdogDriver, WatchdogMode};

@@ -64,6 +64,12 @@ pub enum Lag {
     OtherTimeline,
 }
 
+/// Whether a transaction is older than another. Their numbers wrap around, and no two that are in use are further
+/// apart than half of them.
+pub fn is_earlier_transaction(one: u32, other: u32) -> bool {
+    (one.wrapping_sub(other) as i32) < 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::faults::BOUND;
+use crate::store::get;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::machine::Postgres;
 use crate::support::sql;
@@ -55,11 +56,13 @@ fn begin(server: SocketAddr) -> JoinHandle<Result<Vec<Vec<String>>, String>> {
     running
 }
 
+fn with_slot(parameters: Value) -> Value {
+    let slot = json!({ "type": "logical", "database": "postgres", "plugin": "pgoutput" });
+    json!({ "postgresql": { "parameters": parameters }, "slots": { "cdc": slot } })
+}
+
 fn go_on_at_the_next_leader(postgres: Postgres) {
-    let dcs = json!({
-        "postgresql": { "parameters": { "wal_level": "logical" } },
-        "slots": { "cdc": { "type": "logical", "database": "postgres", "plugin": "pgoutput" } },
-    });
+    let dcs = with_slot(json!({ "wal_level": "logical" }));
     let mut cluster = Cluster::start(Plan { postgres, dcs, ..Plan::default() });
     let first = cluster.wait_until_whole(START_BOUND);
     let server = cluster.nodes[first].postgresql();
@@ -134,4 +137,27 @@ fn with_postgresql_16_a_consumer_goes_on() {
 #[test]
 fn with_postgresql_18_a_consumer_goes_on() {
     go_on_at_the_next_leader(Postgres::V18);
+}
+
+/// Where standbys do not tell the leader what their slots need, none is carried along.
+#[test]
+fn a_consumer_whose_slot_is_gone_finds_none_that_skips_what_it_has_missed() {
+    let dcs = with_slot(json!({ "wal_level": "logical", "hot_standby_feedback": "off" }));
+    let mut cluster = Cluster::start(Plan { nodes: 2, dcs, ..Plan::default() });
+    let first = cluster.wait_until_whole(START_BOUND);
+    wait_until("the leader has made it", BOUND, || has_slot(&cluster, first));
+    let is_told = |cluster: &Cluster, name: &str| {
+        get(cluster, "status").is_some_and(|status| status.contains(&format!("\"{name}\"")))
+    };
+    wait_until("the others know how far its consumer is", BOUND, || is_told(&cluster, "cdc"));
+    cluster.nodes[first].kill_host();
+    let second = cluster.wait_for_another_leader(first, BOUND);
+    let gone = "it is gone with an earlier leader, and not made anew";
+    cluster.nodes[second].wait_for_log(gone, BOUND);
+    let own = cluster.nodes[second].name.replace('-', "_");
+    wait_until("it leads and writes its status", BOUND, || is_told(&cluster, &own));
+    assert!(!has_slot(&cluster, second) && is_told(&cluster, "cdc"));
+    let server = cluster.nodes[second].postgresql();
+    sql::run(server, "SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')");
+    assert!(has_slot(&cluster, second), "a person may make it");
 }

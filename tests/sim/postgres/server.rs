@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pgbaton::cluster::{Look, StartAs, State, StopMode, SyncNames, Upstream};
-use pgbaton::config::{CLOSED_NAMES, EffectivePostgresql};
+use pgbaton::config::{CLOSED_NAMES, EffectivePostgresql, PermanentSlot};
 use pgbaton::postgres::{CopyProgress, Killed, Promoted, Server, ServerError, Settled};
 use pgbaton::values::{Lsn, SystemId, Timeline, WalPosition};
 use tokio::time::sleep;
@@ -320,7 +320,15 @@ impl Server for SimServer {
         Ok(())
     }
 
-    async fn fetch_logical_slots(&self, _: &Upstream, _: &[String]) -> Result<(), ServerError> {
+    async fn fetch_logical_slots(
+        &self,
+        _: &Upstream,
+        _: &[PermanentSlot],
+    ) -> Result<Vec<String>, ServerError> {
+        Err(no_logical_slots())
+    }
+
+    async fn drop_logical_slots(&self, _: &[String]) -> Result<(), ServerError> {
         Err(no_logical_slots())
     }
 
