@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::report::OwnFile;
 use super::{Agent, assemble, settings};
 use crate::act::Ports;
+use crate::cluster::State;
 use crate::config::{Dynamic, Floors, effective_postgresql};
 use crate::decide::Me;
 use crate::postgres::Server;
@@ -18,9 +19,10 @@ impl<P: Ports> Agent<P> {
         let cluster = self.inlets.context.cluster();
         let revision = cluster.config.as_ref().map(|config| config.revision);
         let is_new = revision != self.applied;
-        if !is_new
-            && (self.configured || self.configures_again_at.is_some_and(|at| self.now() < at))
-        {
+        // A server that hangs would hold up the loop, which has to judge it.
+        let rests = self.configures_again_at.is_some_and(|at| self.now() < at)
+            || self.look.state == State::Silent;
+        if !is_new && (self.configured || rests) {
             return;
         }
         if is_new && let Some(config) = &cluster.config {

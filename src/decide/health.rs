@@ -239,10 +239,10 @@ fn stopped_sessions(view: &View, timeout: Duration) -> Option<(Stall, String)> {
 
 /// The server went down, and its disk is why: starting it again would fill what is left.
 fn full(view: &View) -> Option<(Stall, String)> {
-    let said = said_at(view).is_some();
-    if said && waits_for_what_is_free(view) {
+    if waits_for_what_is_free(view) {
         return None;
     }
+    let said = said_at(view).is_some();
     let signs = if said {
         "the server said so and went down".to_owned()
     } else if is_out_of_space(view) {
@@ -272,12 +272,18 @@ fn said_at(view: &View) -> Option<Monotonic> {
     view.health.space_ran_out_at.filter(lately).filter(|_| !has_room)
 }
 
-/// Whether it is not known yet if there is room again since the server said that there is none: words may be
-/// heard late. A disk that does not tell is waited for no longer than for a second sign.
+/// Whether it is not known yet if there is room now, where something says that there was none: an agent that was
+/// frozen hears words late, and what it asked before is of before. A disk that does not tell is waited for no longer
+/// than for a second sign.
 pub fn waits_for_what_is_free(view: &View) -> bool {
     let timeout = view.settings.dynamic.primary_stall_timeout;
-    let is_asked = |said: Monotonic| view.health.free_asked_at.is_some_and(|asked| asked >= said);
-    said_at(view).is_some_and(|said| !is_asked(said) && view.now.since(said) < second(timeout))
+    let asked_at = view.health.free_asked_at;
+    let is_old = |asked: Monotonic| view.now.since(asked) > probe_period(timeout) * 3;
+    let is_unasked = said_at(view).is_some_and(|said| {
+        asked_at.is_none_or(|asked| asked < said) && view.now.since(said) < second(timeout)
+    });
+    let was_full = is_out_of_space(view) && asked_at.is_none_or(is_old);
+    is_unasked || was_full && unserved_for(view) < second(timeout)
 }
 
 fn is_out_of_space(view: &View) -> bool {

@@ -198,7 +198,7 @@ fn words_of_a_full_disk_that_are_heard_late_count_once_the_disk_was_asked() {
             health.free_bytes = free;
         })
     };
-    let waits = "lead: ask whether the disk is full, as the server said";
+    let waits = "lead: ask whether the disk is full still";
     assert_eq!(check(&down(10, 500, Some(0)), waits), []);
     assert_eq!(check(&down(10, 500, None), waits), []);
     check(&down(500, 10, Some(1 << 30)), "restart in place: the server crashed");
@@ -209,17 +209,23 @@ fn words_of_a_full_disk_that_are_heard_late_count_once_the_disk_was_asked() {
 
 #[test]
 fn a_crashed_server_without_room_for_a_segment_is_handed_over() {
-    let down = |free| {
+    let down = |free, asked_ago| {
         view("a")
             .down(ControlState::InProduction, 1, 100)
             .member("b", Role::Replica)
             .leading(after(4_000))
             .led_for(60)
-            .health(|health, _| health.free_bytes = Some(free))
+            .unserved_for(0)
+            .health(|health, now| {
+                (health.free_bytes, health.free_asked_at) = (Some(free), Some(now - asked_ago));
+            })
     };
-    let effects = decide(&down(1 << 20)).effects;
-    assert_eq!(effects, GIVEN_UP);
-    check(&down(1 << 30), "restart in place: the server crashed");
+    let lately = Duration::from_secs(1);
+    assert_eq!(decide(&down(1 << 20, lately)).effects, GIVEN_UP);
+    check(&down(1 << 30, lately), "restart in place: the server crashed");
+    let old = down(1 << 20, Duration::from_millis(3_001));
+    check(&old, "lead: ask whether the disk is full still");
+    assert_eq!(decide(&old.unserved_for(5)).effects, GIVEN_UP, "the disk does not tell");
 }
 
 #[test]

@@ -26,7 +26,7 @@ const LIVES: u64 = 200;
 /// How often at the most while a planted fault is hunted in it.
 const LIVES_OF_A_FAULT: u64 = 1_000;
 
-const ALL: [History; 35] = [
+const ALL: [History; 37] = [
     // Starts were bounded by `primary_start_timeout`: with 0 no server ever came up.
     History {
         name: "a_start_takes_its_time_where_a_crash_hands_over_at_once",
@@ -81,6 +81,13 @@ const ALL: [History; 35] = [
     History { name: "what_failed_before_holds_up_no_leader", plan: seeds::failed_releases },
     // The candidate asked again only a renewal period after a member had not heard of the release.
     History { name: "who_has_not_heard_of_a_release_is_asked_again", plan: seeds::unheard_release },
+    // Words of a full disk were heard late, when there was room again, and a working server was handed over.
+    History { name: "words_that_are_heard_late_are_looked_into", plan: seeds::late_words },
+    // The loop told a hung server its settings once more, and judged it that much later.
+    History {
+        name: "a_hung_server_is_judged_before_it_is_told_anything",
+        plan: seeds::hung_server,
+    },
     // Never broken; planted faults show in them (see `mutants`).
     History { name: LATE_RECORD, plan: seeds::late_record_of_ones_own },
     History { name: SLOW_ANSWERS, plan: seeds::slow_answers },

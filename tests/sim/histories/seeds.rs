@@ -305,3 +305,25 @@ pub fn namesake() -> Plan {
         ..plan(faults)
     }
 }
+
+/// As in seed 976491.
+pub fn late_words() -> Plan {
+    let faults = vec![
+        fault(What::FillDisk, Target::Leader, 268, 54),
+        fault(What::FreezeAgent, Target::Leader, 286, 104),
+    ];
+    Plan { failsafe: true, sync: sync(json!("quorum"), false, 1), ..plan(faults) }
+}
+
+/// As in seed 31328; 50259, 54666 and 104539 are much the same.
+pub fn hung_server() -> Plan {
+    let faults = vec![fault(What::StopServer, Target::Leader, 300, HOUR)];
+    Plan {
+        ttl: Duration::from_secs(5),
+        stall_timeout_seconds: 2,
+        lag_bytes_max: 20_000,
+        primary_start_timeout_seconds: 60,
+        faulty_for: Duration::from_secs(12),
+        ..plan(faults)
+    }
+}

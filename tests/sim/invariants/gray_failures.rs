@@ -99,8 +99,14 @@ pub fn check_in_time(world: &World) -> Check {
         if truth.last.is_some_and(|(at, _)| world.now() - at < Duration::from_millis(500)) {
             return Ok(());
         }
-        let (name, since) = (&world.hosts[alone.node].name, alone.since);
-        return Err(format!("{name} has been of no use since {since:?}, and nobody else serves"));
+        let (host, since) = (&world.hosts[alone.node], alone.since);
+        let life = host.life.borrow();
+        let status = life.published.as_ref().map(|published| published.get());
+        let says = status.map(|status| status.decision.reason.to_string());
+        return Err(format!(
+            "{} has been of no use since {since:?}, and nobody else serves; it says {says:?}",
+            host.name
+        ));
     }
     Ok(())
 }
