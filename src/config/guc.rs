@@ -140,7 +140,18 @@ pub(super) fn manage_synchronous_standbys(merged: &mut Merged, refused: &mut Ref
             refused.push((Side::Cluster, Adjustment::new(key, message)));
         }
     }
+    let name = "synchronous_commit";
+    let level = merged.parameters.get(name).map(|level| level.to_ascii_lowercase());
+    if level.is_some_and(|level| WEAK_COMMITS.contains(&level.as_str())) {
+        let key = format!("postgresql.parameters.{name}");
+        let message = "in force, and so commits are acknowledged before a standby has them on its disk: \
+                       synchronous_mode keeps only those of sessions that set it to on or remote_apply";
+        refused.push((Side::Cluster, Adjustment::new(key, message)));
+    }
 }
+
+/// What `synchronous_commit` can be where no standby has to have a commit on its disk.
+const WEAK_COMMITS: [&str; 7] = ["off", "false", "no", "0", "local", "remote_write", "f"];
 
 /// A standby tells its primary what its logical slots need: else rows go that they cannot do without.
 pub const HOT_STANDBY_FEEDBACK: &str = "hot_standby_feedback";

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::faults::BOUND;
+use crate::support::cgroup::Cgroup;
 use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::ledger::Ledger;
 use crate::support::node::Node;
@@ -32,6 +33,7 @@ impl Scene {
     fn set(fence: &'static str) -> Scene {
         let mut cluster = Cluster::prepare(Plan::default());
         for node in &mut cluster.nodes {
+            node.cgroup = (fence == "cgroup").then(Cgroup::delegated);
             node.set("/pgbaton", serde_json::json!({ "fence": fence }));
             node.start();
         }
@@ -105,6 +107,11 @@ fn the_same_below_a_subreaper() {
     agent_comes_back("subreaper");
 }
 
+#[test]
+fn the_same_in_a_cgroup() {
+    agent_comes_back("cgroup");
+}
+
 /// Sessions that commit in a loop: they outlive a postmaster that is killed alone.
 fn keep_backends_busy(node: &Node) {
     let loops = "CREATE TABLE busy (n int); \
@@ -145,6 +152,11 @@ fn so_is_one_below_a_subreaper() {
     agent_is_gone("subreaper");
 }
 
+#[test]
+fn so_is_one_in_a_cgroup() {
+    agent_is_gone("cgroup");
+}
+
 fn agent_is_stopped(fence: &'static str) {
     let scene = Scene::set(fence);
     scene.node().signal(Signal::SIGSTOP);
@@ -164,6 +176,11 @@ fn the_server_of_a_stopped_agent_is_closed_in_time() {
 #[test]
 fn so_is_that_of_one_below_a_subreaper() {
     agent_is_stopped("subreaper");
+}
+
+#[test]
+fn so_is_that_of_one_in_a_cgroup() {
+    agent_is_stopped("cgroup");
 }
 
 fn guardian_is_killed(fence: &'static str) {

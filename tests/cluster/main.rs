@@ -30,3 +30,4 @@ mod table;
 mod tags;
 mod traffic;
 mod versions;
+mod watchdog;

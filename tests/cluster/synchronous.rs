@@ -94,6 +94,28 @@ fn in_synchronous_mode_only_the_synchronous_standby_takes_over() {
 }
 
 #[test]
+fn with_remote_apply_what_was_acknowledged_can_be_read_at_the_standby() {
+    let parameters = json!({ "synchronous_commit": "remote_apply" });
+    let dcs = json!({ "synchronous_mode": true, "postgresql": { "parameters": parameters } });
+    let scenario = under_load(plan(dcs), |cluster, leader| {
+        wait_for_probe(cluster, "/sync", 1);
+        let others = cluster.others(leader);
+        let standby = others.into_iter().find(|node| cluster.nodes[*node].answers("/sync", 200));
+        let standby = cluster.nodes[standby.expect("one")].postgresql();
+        sql::run(cluster.nodes[leader].postgresql(), "CREATE TABLE seen (n int)");
+        for n in 1..=50 {
+            let write = format!("INSERT INTO seen VALUES ({n})");
+            sql::run(cluster.nodes[leader].postgresql(), &write);
+            let read = sql::value(standby, "SELECT max(n) FROM seen");
+            assert_eq!(read.as_deref(), Ok(n.to_string().as_str()), "right after the commit");
+        }
+        cluster.nodes[leader].kill_host();
+    });
+    scenario.report.print("remote_apply, host killed", scenario.since);
+    scenario.report.assert_nothing_lost();
+}
+
+#[test]
 fn without_any_standby_writes_go_on_and_only_the_leader_may_lead() {
     let mut cluster = Cluster::start(plan(json!({ "synchronous_mode": true })));
     let leader = cluster.wait_until_whole(START_BOUND);

@@ -118,7 +118,17 @@ impl Cluster {
         let config = self.node_config(&name, ip, &dir.display().to_string());
         let agent = self.plan.agent;
         let environment = Vec::new();
-        self.nodes.push(Node { agent, name, ip, config, dir, namespace, environment, child: None });
+        self.nodes.push(Node {
+            agent,
+            name,
+            ip,
+            config,
+            dir,
+            namespace,
+            cgroup: None,
+            environment,
+            child: None,
+        });
     }
 
     fn node_config(&self, name: &str, ip: IpAddr, dir: &str) -> Value {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod cgroup;
 pub mod cluster;
 pub mod disk_watch;
 pub mod etcd;

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use pgbaton::fence::{self, Process};
 use serde_json::Value;
 
+use super::cgroup::Cgroup;
 use super::http::{Answer, Request};
 use super::machine::{Identity, is_reachable, write_file};
 use super::processes;
@@ -66,6 +67,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// The network it is in, if not the tests' own.
     pub namespace: Option<File>,
+    /// The cgroup it is put into, if not the tests' own.
+    pub cgroup: Option<Cgroup>,
     /// What its agent, and what that starts, find in their environment besides.
     pub environment: Vec<(&'static str, String)>,
     pub(super) child: Option<Child>,
@@ -137,8 +140,12 @@ impl Node {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let namespace = self.namespace.as_ref().map(AsRawFd::as_raw_fd);
+        let door = self.cgroup.as_ref().map(Cgroup::door);
         let identity = Identity::of_servers();
-        let enter = move || become_part_of(namespace, identity);
+        let enter = move || {
+            let door = door.as_ref().map(AsRawFd::as_raw_fd);
+            become_part_of(namespace, door, identity)
+        };
         // SAFETY: between fork and exec only system calls are made; nothing is allocated.
         unsafe { command.pre_exec(enter) };
         command
@@ -290,7 +297,11 @@ impl Node {
 
 /// What a child does before it becomes the program: enters its network, drops root, and sees to it that
 /// it does not outlive the test's thread.
-fn become_part_of(namespace: Option<i32>, identity: Option<Identity>) -> std::io::Result<()> {
+fn become_part_of(
+    namespace: Option<i32>,
+    cgroup: Option<i32>,
+    identity: Option<Identity>,
+) -> std::io::Result<()> {
     let check = |outcome: i32| match outcome {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
@@ -299,6 +310,10 @@ fn become_part_of(namespace: Option<i32>, identity: Option<Identity>) -> std::io
     unsafe {
         if let Some(namespace) = namespace {
             check(libc::setns(namespace, libc::CLONE_NEWNET))?;
+        }
+        if let Some(cgroup) = cgroup {
+            // 0 is whoever writes it.
+            check(if libc::write(cgroup, b"0".as_ptr().cast(), 1) == 1 { 0 } else { -1 })?;
         }
         if let Some(Identity { uid, gid }) = identity {
             check(libc::setgroups(1, &raw const gid))?;
