@@ -50,6 +50,8 @@ pub enum Note {
     CopiesSlots(Monotonic, Vec<String>),
     /// The leader was asked what it keeps for them: by slot, from which transaction on.
     AskedWhatIsKept(Monotonic, BTreeMap<String, u32>),
+    /// What was left to archive was archived, or tried to be, of a server whose log ends there.
+    Archived(WalPosition),
     /// How far a copy is.
     Copy(CopyProgress),
     /// This node was promoted to this timeline, for the callbacks and the log.

@@ -8,6 +8,7 @@ use super::context::{Context, Note};
 use super::effects::{EffectError, chain};
 use super::ports::Ports;
 use crate::cluster::{Loss, Upstream};
+use crate::decide::LeftToArchive;
 use crate::postgres::{Server, ServerError};
 use crate::publish::{Event, EventKind};
 use crate::values::{Clock, WalPosition};
@@ -42,6 +43,16 @@ pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result
         },
     }
     Ok(result?)
+}
+
+/// Archives what is left, once: well or not, the node goes on afterwards.
+pub async fn archive_left<P: Ports>(
+    context: &Context<P>,
+    left: &LeftToArchive,
+) -> Result<(), EffectError> {
+    let archived = context.server.archive_left(left.before, &left.timelines).await;
+    context.note(Note::Archived(left.end));
+    Ok(archived?)
 }
 
 /// What a rewind that failed says something about.

@@ -316,6 +316,7 @@ impl<P: Ports> Agent<P> {
                 }
                 Note::CopiesSlots(at, names) => self.memory.carried.tries(at, &names),
                 Note::AskedWhatIsKept(at, kept) => self.memory.carried.asked(at, kept),
+                Note::Archived(end) => self.memory.ladder.archived = Some(end),
                 Note::Copy(progress) => self.tell_copy(progress),
                 Note::Promoted(timeline) => {
                     info!(%timeline, "promoted");

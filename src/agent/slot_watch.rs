@@ -16,7 +16,7 @@ pub(super) struct SlotWatch {
 
 const LOST: &str = "the log that it needs is gone: its consumer has to begin anew";
 const UNRESERVED: &str = "the log that it needs goes with the next checkpoint";
-const MISSED: &str = "it is gone with an earlier leader, and not made anew, for its consumer would miss changes \
+const MISSED: &str = "it is gone (with an earlier leader, or dropped), and not made anew, for its consumer would miss changes \
      without a word: bring the consumer up to date, then make the slot (pg_create_logical_replication_slot)";
 const LEFT_BEHIND: &str =
     "it was made without `failover`, so that no standby keeps it: ALTER_REPLICATION_SLOT";

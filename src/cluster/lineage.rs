@@ -116,6 +116,16 @@ impl Lineage {
         self.promotions.iter().any(|promotion| promotion.timeline >= timeline)
     }
 
+    /// Whether a timeline leads to the current one, or is it.
+    pub fn is_on_its_way(&self, timeline: Timeline) -> bool {
+        self.path().iter().any(|(known, _)| *known == timeline)
+    }
+
+    /// Whether the cluster's history is known to have gone on without this timeline.
+    pub fn has_left_out(&self, timeline: Timeline) -> bool {
+        self.knows(timeline) && !self.is_on_its_way(timeline)
+    }
+
     /// What a position is worth.
     pub fn standing(&self, position: WalPosition) -> Standing {
         let path = self.path();

@@ -93,6 +93,8 @@ pub struct Control {
     pub end: Lsn,
     /// How its timeline came to be, from its own history file; empty on the first timeline.
     pub ancestors: Vec<Ancestor>,
+    /// The timelines after its own whose history files are there: the last of them is where PostgreSQL wants to go.
+    pub later: Vec<Timeline>,
     /// Whether `pg_rewind` can work on it: data checksums or `wal_log_hints`.
     pub can_rewind: bool,
 }
@@ -183,6 +185,8 @@ pub struct StandbyFacts {
     pub receiver: Option<Receiver>,
     /// How its timeline came to be, from its own history file; empty on the first timeline.
     pub ancestors: Vec<Ancestor>,
+    /// As [`Control::later`], while it has no receiver.
+    pub later: Vec<Timeline>,
     /// The upstream it is configured to stream from: `host:port` out of `primary_conninfo`.
     pub upstream: Option<String>,
     /// The slot that it is configured to use there (`primary_slot_name`).

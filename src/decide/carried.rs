@@ -24,6 +24,8 @@ const COPY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 const COPY_AGAIN_AT_LAST: Duration = Duration::from_secs(1800);
 /// Standbys take their turns, so that not all are away at once: each has so long.
 const TURN: Duration = Duration::from_secs(3);
+/// So long a standby waits for the others to be there.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(600);
 /// How often the leader is asked what it keeps: a standby tells what it needs every 10 s
 /// (`wal_receiver_status_interval`).
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -121,7 +123,8 @@ fn wanted<'a>(
 /// The slots here that are carried along, and whether each is of any use after a promotion.
 fn carried<'a>(view: &'a View, facts: &'a StandbyFacts) -> impl Iterator<Item = (&'a Slot, bool)> {
     let mine = facts.slots.iter().filter(|slot| view.journal.carried.contains(&slot.name));
-    let logical = mine.filter(|slot| matches!(slot.kind, SlotKind::Logical { .. }));
+    let is_copy = |slot: &&Slot| matches!(slot.kind, SlotKind::Logical { .. }) && !slot.is_synced;
+    let logical = mine.filter(is_copy);
     logical.map(|slot| (slot, view.memory.carried.is_ready(slot, facts.replayed)))
 }
 
@@ -162,16 +165,21 @@ pub fn copy(view: &View, facts: &StandbyFacts, leader: &Upstream) -> Option<Deci
 fn turn_of(view: &View) -> Option<u32> {
     let cluster = view.cluster();
     let holder = cluster.baton.as_ref().map(|baton| &baton.value.holder);
-    let others = cluster
-        .members
-        .values()
-        .filter(|one| one.name != view.me.name && Some(&one.name) != holder && one.may_lead());
+    let others = cluster.members.values().filter(|one| {
+        one.name != view.me.name
+            && Some(&one.name) != holder
+            && one.may_lead()
+            && !one.is_fed_from_the_archive()
+    });
+    // One that stays away must not keep the others from it for good.
+    let told_since = view.memory.carried.told_since.values().max();
+    let waited_long = told_since.is_some_and(|since| view.now.since(*since) >= WAIT_FOR_OTHERS);
     let mut before = 0;
     for other in others {
         let is_there = other.state == MemberState::Running
             && other.role == Role::Replica
             && other.replication_state == Some(ReplicationState::Streaming);
-        if !is_there {
+        if !is_there && !waited_long {
             return None;
         }
         before += u32::from(other.name < view.me.name);

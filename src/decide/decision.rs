@@ -11,7 +11,7 @@ use crate::cluster::{
 };
 use crate::config::PermanentSlot;
 use crate::values::{
-    Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, WalPosition,
+    Incarnation, Lsn, MemberName, Monotonic, Revision, SystemId, Term, Timeline, WalPosition,
 };
 
 use super::view::{JobKind, Unfinished};
@@ -176,8 +176,10 @@ pub enum Effect {
     CopyFrom(Upstream),
     /// Bring a crashed directory to a clean stop.
     RecoverAlone,
-    /// Have what the former primary had not archived archived, as far as it ends before this position.
-    ArchiveLeft(Lsn),
+    /// Remove the history files of these timelines, which a standby would wait for in vain.
+    LeaveTimelines(Vec<Timeline>),
+    /// Have what the former primary had not archived archived.
+    ArchiveLeft(LeftToArchive),
     /// Rewind the stopped directory against this member.
     Rewind(Upstream),
     /// Write down what this node is about to give up of its own log: journal, log, store.
@@ -290,6 +292,17 @@ pub enum Carry {
     Advance(Vec<(String, String, Lsn)>),
     /// No slot is a copy any more but for these, which are dropped.
     KeepNoneBut(Vec<String>),
+}
+
+/// What a former primary may archive: log that is on the cluster's history, and how it came to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftToArchive {
+    /// Segments that end before this position.
+    pub before: Lsn,
+    /// The histories of these timelines.
+    pub timelines: Vec<Timeline>,
+    /// Where its log ends.
+    pub end: WalPosition,
 }
 
 /// Log that a voter has and a candidate lacks.

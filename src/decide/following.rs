@@ -71,16 +71,23 @@ pub fn stream(view: &View, facts: &StandbyFacts) -> Decision {
         let reason = following(&leader, wanted.as_ref(), label);
         return Decision::act(reason, JobKind::Other, vec![Effect::Follow(wanted)]);
     }
-    if wanted.is_some()
-        && let Some(decision) = ladder::without_log(view, facts, &leader)
+    let on_the_way = wanted.as_ref().and_then(|_| ladder::without_log(view, facts, &leader));
+    if let Some(decision) =
+        leave_timelines(view, facts).or(on_the_way).or_else(|| carried::copy(view, facts, &leader))
     {
-        return decision;
-    }
-    if let Some(decision) = carried::copy(view, facts, &leader) {
         return decision;
     }
     Decision::wait(following(&leader, wanted.as_ref(), "follow"))
         .with_upkeep(slots::of_a_standby(view, facts))
+}
+
+/// It waits for a timeline that the cluster has left.
+fn leave_timelines(view: &View, facts: &StandbyFacts) -> Option<Decision> {
+    let left = rejoin::left_out(&view.cluster().lineage(), &facts.later);
+    let leave = left.filter(|_| ladder::is_stuck(view, facts))?;
+    let reason = Reason::plain("restart: the standby waits for a timeline that was left");
+    let stop = Effect::Stop { mode: StopMode::Restart, within: view.settings.start_within };
+    Some(Decision::act(reason, JobKind::Stop, vec![leave, stop]))
 }
 
 fn following(leader: &Upstream, wanted: Option<&Upstream>, label: &'static str) -> Reason {

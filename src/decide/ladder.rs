@@ -8,9 +8,9 @@ use crate::cluster::{
 };
 use crate::config::DivergedData;
 use crate::mutants::{Mutant, planted};
-use crate::values::{MemberName, Monotonic, WalPosition};
+use crate::values::{MemberName, Monotonic, Timeline, WalPosition};
 
-use super::decision::{Decision, Effect, Reason};
+use super::decision::{Decision, Effect, LeftToArchive, Reason};
 use super::view::{JobKind, Unfinished, View};
 use super::{following, rejoin, upstream};
 
@@ -42,6 +42,8 @@ pub struct Ladder {
     pub stuck: Option<(WalPosition, Monotonic)>,
     /// The position from which a leader has no log any more, and which one. The next leader may have it.
     pub log_gone: Option<(WalPosition, MemberName)>,
+    /// Where the log of the stopped server ended of which everything was archived, or tried to be.
+    pub archived: Option<WalPosition>,
     /// When the leader was last asked for it.
     pub asked_at: Option<Monotonic>,
     /// Whether the server had crashed as a primary when it was found down, and has let nobody in since.
@@ -145,7 +147,6 @@ pub fn climb(view: &View, fallen: &Fallen, leader: Upstream) -> Decision {
         return Decision::act(reason, JobKind::Rewind, effects);
     };
     let mut effects = vec![Effect::Kill];
-    effects.extend(what_is_left_to_archive(view, control));
     effects.extend(loss(view, Some(control), LossStep::Rewind));
     let begin = Effect::Begin(Unfinished::Rewind);
     if planted(Mutant::JournalAfterTheDeed) {
@@ -204,11 +205,9 @@ pub fn give_up(view: &View, fallen: &Fallen, leader: &Upstream, left: &str) -> D
     }
     let step = if removes { LossStep::Remove } else { LossStep::SetAside };
     let recorded = loss(view, fallen.control, step);
-    let left = fallen.control.and_then(|control| what_is_left_to_archive(view, control));
     let why = told(view, fallen.control, &why);
     if removes {
         let mut effects = vec![Effect::Kill];
-        effects.extend(left);
         effects.extend(recorded);
         effects.extend([Effect::Begin(Unfinished::Copy), Effect::RemoveData, Effect::Finish]);
         let reason = Reason::with("remove the data directory, as the settings say", why);
@@ -216,7 +215,6 @@ pub fn give_up(view: &View, fallen: &Fallen, leader: &Upstream, left: &str) -> D
     }
     let keep = settings.keep_aside;
     let mut effects = vec![Effect::Kill, Effect::CheckAside { keep }];
-    effects.extend(left);
     effects.extend(recorded);
     effects.extend([
         Effect::Begin(Unfinished::SetAside),
@@ -239,12 +237,24 @@ pub fn finish_setting_aside(view: &View) -> Decision {
     Decision::act(reason, JobKind::Rewind, effects)
 }
 
-/// Nobody else archives the log of before a promotion: what a former primary still has of it is archived before
-/// it goes.
-pub fn what_is_left_to_archive(view: &View, control: &Control) -> Option<Effect> {
-    let was_primary = control.state == ControlState::ShutDown;
-    let left_at = || view.cluster().lineage().left_at(rejoin::end(control), &control.ancestors);
-    was_primary.then(left_at)?.map(Effect::ArchiveLeft)
+/// Nobody else archives the log of before a promotion: what a former primary still has of it is archived before it
+/// goes, once. As side work: a vote that is asked for meanwhile is not held up.
+pub fn archive_first(view: &View, control: &Control) -> Option<Decision> {
+    let end = rejoin::end(control);
+    let is_stopped =
+        matches!(control.state, ControlState::ShutDown | ControlState::ShutDownInRecovery);
+    if !is_stopped || view.memory.ladder.archived == Some(end) {
+        return None;
+    }
+    let lineage = view.cluster().lineage();
+    let before = lineage.left_at(end, &control.ancestors)?;
+    let mut timelines: Vec<Timeline> = control.ancestors.iter().map(|one| one.timeline).collect();
+    timelines.push(control.timeline);
+    timelines.retain(|timeline| lineage.is_on_its_way(*timeline));
+    let left = LeftToArchive { before, timelines, end };
+    let work = if view.upkeep_running { Vec::new() } else { vec![Effect::ArchiveLeft(left)] };
+    let reason = Reason::plain("stay down: archive what is left to be archived");
+    Some(Decision::wait(reason).with_upkeep(work))
 }
 
 /// What is given up, if the history does not have it.

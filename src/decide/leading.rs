@@ -88,7 +88,9 @@ pub fn recover_or_give_up(view: &View, control: &Control) -> Decision {
         return Decision::wait(Reason::plain("stay down: the lease could not be renewed"));
     }
     if health::waits_for_what_is_free(view) {
-        return Decision::wait(Reason::plain("lead: ask whether the disk is full still"));
+        let again_at = view.now + health::probe_period(view.settings.dynamic.primary_stall_timeout);
+        return Decision::wait(Reason::plain("lead: ask whether the disk is full still"))
+            .and_look_again_at(again_at);
     }
     if let Some(until) = view.resting_until(JobKind::Start) {
         let why = view.memory.failure.as_ref().map_or("", |failure| failure.reason.as_str());

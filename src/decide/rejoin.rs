@@ -1,7 +1,7 @@
 //! A stopped server finds its way back: as it is, recovered, rewound, or not at all.
 
-use crate::cluster::{Control, ControlState, StartAs, State, Upstream};
-use crate::values::WalPosition;
+use crate::cluster::{Control, ControlState, Lineage, StartAs, State, Upstream};
+use crate::values::{Timeline, WalPosition};
 
 use super::decision::{Decision, Effect, Reason};
 use super::following::diverged;
@@ -36,10 +36,16 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
     {
         return decision;
     }
-    if on_its_way {
-        return start(view, leader, "start as a standby", None);
-    }
     let lineage = cluster.lineage();
+    if promotion::is_settled(&lineage)
+        && let Some(decision) = ladder::archive_first(view, control)
+    {
+        return decision;
+    }
+    if on_its_way {
+        let left = left_out(&lineage, &control.later);
+        return start(view, leader, "start as a standby", left);
+    }
     if !promotion::is_settled(&lineage) {
         return Decision::wait(Reason::plain("stay down: the new leader is being promoted"));
     }
@@ -51,10 +57,7 @@ pub fn start_or_rewind(view: &View, control: &Control) -> Decision {
         return Decision::act(reason, JobKind::Rewind, vec![Effect::Kill, Effect::RecoverAlone]);
     }
     match diverged(lineage.standing(end(control))) {
-        None => {
-            let left = ladder::what_is_left_to_archive(view, control);
-            start(view, leader, "start the former primary as a standby", left)
-        }
+        None => start(view, leader, "start the former primary as a standby", None),
         Some(why) => ladder::climb(view, &Fallen { why: &why, control: Some(control) }, leader),
     }
 }
@@ -78,6 +81,14 @@ fn known_to_be_diverged(view: &View, control: &Control) -> bool {
     promotion::is_settled(&lineage)
         && is_certain
         && diverged(lineage.standing(end(control))).is_some()
+}
+
+/// A standby goes for the newest timeline that it has a history file of, and gets nothing from a leader that is on
+/// another one: those of timelines that the cluster has left are in its way.
+pub fn left_out(lineage: &Lineage, later: &[Timeline]) -> Option<Effect> {
+    let left: Vec<Timeline> =
+        later.iter().copied().filter(|timeline| lineage.has_left_out(*timeline)).collect();
+    (promotion::is_settled(lineage) && !left.is_empty()).then_some(Effect::LeaveTimelines(left))
 }
 
 /// Where a stopped server's log ends.

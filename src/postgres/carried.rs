@@ -80,7 +80,7 @@ const ADVANCE: &str = "SELECT pg_replication_slot_advance(slot_name, $2::text::p
 const DROP_A_COPY: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
      WHERE slot_name = $1::text AND NOT active AND pg_is_in_recovery()";
 const DROP: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
-     WHERE slot_name = ANY ($1::text[]) AND slot_type = 'logical' AND NOT active";
+     WHERE slot_name = ANY ($1::text[]) AND slot_type = 'logical'";
 /// Has whoever uses them end, and tells whether nobody does any more.
 const NOBODY_USES: &str = "SELECT count(pg_terminate_backend(active_pid)) = 0 FROM pg_replication_slots \
      WHERE slot_name = ANY ($1::text[]) AND slot_type = 'logical' AND active";
@@ -91,7 +91,7 @@ impl LocalServer {
         leader: &Upstream,
         slots: &[PermanentSlot],
     ) -> Result<Vec<String>, ServerError> {
-        self.refuse_without_room(slots.len()).await?;
+        let room = self.room_for_slots().await?;
         let names: Vec<String> = slots.iter().map(|slot| slot.name.clone()).collect();
         let statement = SLOTS
             .replace("{bytes}", &STATE_BYTES_MAX.to_string())
@@ -102,7 +102,12 @@ impl LocalServer {
         let mut fetched = Fetched { at: Instant::now(), slots: Vec::new(), snapshots: Vec::new() };
         let mut last = None;
         for slot in slots {
-            if let Err(why) = self.fetch_slot(leader, slot, &rows, &mut fetched).await {
+            let got = if fetched.slots.len() < room {
+                self.fetch_slot(leader, slot, &rows, &mut fetched).await
+            } else {
+                Err(ServerError::NotPossible("max_replication_slots leaves no room for it".into()))
+            };
+            if let Err(why) = got {
                 tracing::warn!(slot = slot.name, %why, "a logical slot cannot be copied from the leader");
                 last = Some(why);
             }
@@ -117,18 +122,13 @@ impl LocalServer {
         }
     }
 
-    /// A server does not start with more slots than it has room for.
-    async fn refuse_without_room(&self, more: usize) -> Result<(), ServerError> {
+    /// How many more slots a server starts with.
+    async fn room_for_slots(&self) -> Result<usize, ServerError> {
         let has = self.settings().parameters.get("max_replication_slots").cloned();
-        let most = has.and_then(|text| text.parse::<usize>().ok());
+        let most = has.and_then(|text| text.parse::<usize>().ok()).unwrap_or(usize::MAX);
         let folder = self.place.data_dir.join(SLOTS_FOLDER);
         let there = blocking(move || Ok(names_in(&folder)?.len())).await?;
-        match most {
-            Some(most) if there + more > most => Err(ServerError::NotPossible(format!(
-                "max_replication_slots ({most}) leaves no room for {more} more: there are {there}"
-            ))),
-            _ => Ok(()),
-        }
+        Ok(most.saturating_sub(there))
     }
 
     async fn fetch_slot(

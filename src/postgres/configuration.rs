@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::MAJOR_THAT_SYNCS;
 use crate::config::{
     EffectivePostgresql, HOT_STANDBY_FEEDBACK, MAX_SLOT_WAL_KEEP_SIZE,
     MAX_SLOT_WAL_KEEP_SIZE_DEFAULT,
@@ -65,13 +64,16 @@ fn source_settings(source: &Source, settings: &EffectivePostgresql) -> BTreeMap<
     all
 }
 
-/// What stands where nobody says anything.
-fn defaults(settings: &EffectivePostgresql, major: u32) -> Vec<(&'static str, &'static str)> {
+/// Has a standby keep logical slots like its primary's.
+pub(super) const SYNC_SLOTS: &str = "sync_replication_slots";
+
+/// What stands where nobody says anything; `syncs`: the server knows that setting.
+fn defaults(settings: &EffectivePostgresql, syncs: bool) -> Vec<(&'static str, &'static str)> {
     let mut defaults = vec![(MAX_SLOT_WAL_KEEP_SIZE, MAX_SLOT_WAL_KEEP_SIZE_DEFAULT)];
     if settings.carries_logical_slots {
         defaults.push((HOT_STANDBY_FEEDBACK, "on"));
-        if major >= MAJOR_THAT_SYNCS {
-            defaults.push(("sync_replication_slots", "on"));
+        if syncs {
+            defaults.push((SYNC_SLOTS, "on"));
         }
     }
     defaults
@@ -82,11 +84,11 @@ pub(super) fn postgresql_conf(
     settings: &EffectivePostgresql,
     source: &Source,
     base: &str,
-    major: u32,
+    syncs: bool,
 ) -> String {
     let mut text = format!("{HEADER}\n\n");
     // Before the user's own file, whose values stand if it has any.
-    for (name, default) in defaults(settings, major) {
+    for (name, default) in defaults(settings, syncs) {
         if !settings.parameters.contains_key(name) {
             text.push_str(&format!("{name} = {}\n\n", quoted(default)));
         }
@@ -207,7 +209,7 @@ mod tests {
     fn the_file_says_where_the_log_comes_from() {
         let source =
             Source { conninfo: "user=r host='a b'".into(), slot: "a".into(), is_settled: false };
-        let conf = postgresql_conf(&settings(&[]), &source, "postgresql.base.conf", 15);
+        let conf = postgresql_conf(&settings(&[]), &source, "postgresql.base.conf", false);
         assert_eq!(source_in(&conf), source);
         assert!(is_generated(&conf));
         assert!(conf.contains("recovery_target_timeline = 'latest'\n"));
@@ -216,42 +218,42 @@ mod tests {
 
     #[test]
     fn the_bound_of_slots_is_a_default_that_the_users_own_file_overrides() {
-        let conf = postgresql_conf(&settings(&[]), &Source::default(), "base.conf", 15);
+        let conf = postgresql_conf(&settings(&[]), &Source::default(), "base.conf", false);
         let at = |what: &str| conf.find(what).unwrap();
         assert!(at("max_slot_wal_keep_size = '8GB'\n") < at("include 'base.conf'\n"));
         let own = settings(&[("max_slot_wal_keep_size", "-1")]);
-        let conf = postgresql_conf(&own, &Source::default(), "base.conf", 15);
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf", false);
         assert!(conf.contains("max_slot_wal_keep_size = '-1'\n") && !conf.contains("8GB"));
     }
 
     #[test]
     fn a_server_that_can_keeps_logical_slots_by_itself_unless_the_user_says_otherwise() {
-        let says = |own: &[(&str, &str)], carries_logical_slots, major| {
+        let says = |own: &[(&str, &str)], carries_logical_slots, syncs| {
             let own = EffectivePostgresql { carries_logical_slots, ..settings(own) };
-            let conf = postgresql_conf(&own, &Source::default(), "base.conf", major);
+            let conf = postgresql_conf(&own, &Source::default(), "base.conf", syncs);
             setting_in(&conf, "sync_replication_slots")
         };
-        assert_eq!(says(&[], true, 17).as_deref(), Some("on"));
-        assert_eq!(says(&[("sync_replication_slots", "off")], true, 17).as_deref(), Some("off"));
-        assert_eq!(says(&[], true, 16), None, "a server that does not know it does not start");
-        assert_eq!(says(&[], false, 17), None);
+        assert_eq!(says(&[], true, true).as_deref(), Some("on"));
+        assert_eq!(says(&[("sync_replication_slots", "off")], true, true).as_deref(), Some("off"));
+        assert_eq!(says(&[], true, false), None, "a server that does not know it does not start");
+        assert_eq!(says(&[], false, true), None);
     }
 
     #[test]
     fn a_settled_standby_has_no_way_to_get_more() {
         let own = settings(&[("restore_command", "cp /archive/%f %p"), ("work_mem", "8MB")]);
         let settled = Source { is_settled: true, ..Source::default() };
-        let conf = postgresql_conf(&own, &settled, "base.conf", 15);
+        let conf = postgresql_conf(&own, &settled, "base.conf", false);
         assert!(conf.contains("restore_command = ''\n") && conf.contains("work_mem = '8MB'\n"));
         assert!(conf.contains("recovery_min_apply_delay = '0'\n"), "or it would wait that long");
-        let conf = postgresql_conf(&own, &Source::default(), "base.conf", 15);
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf", false);
         assert!(conf.contains("restore_command = 'cp /archive/%f %p'\n"));
     }
 
     #[test]
     fn the_users_own_retry_interval_counts() {
         let own = settings(&[("wal_retrieve_retry_interval", "3s")]);
-        let conf = postgresql_conf(&own, &Source::default(), "base.conf", 15);
+        let conf = postgresql_conf(&own, &Source::default(), "base.conf", false);
         assert!(conf.contains("wal_retrieve_retry_interval = '3s'\n"));
     }
 

@@ -99,10 +99,13 @@ impl ControlData {
         }
         let ancestors =
             history::ancestors(data_dir, timeline).map_err(|error| format!("history: {error}"))?;
+        let later = history::later_than(data_dir, timeline);
+        let later = later.map_err(|error| format!("histories: {error}"))?;
         let checksums: u32 = self.field("Data page checksum version")?;
         let hints: String = self.field("wal_log_hints setting")?;
         let can_rewind = checksums != 0 || hints == "on";
-        Ok(Control { state, system_id: self.system_id()?, timeline, end, ancestors, can_rewind })
+        let system_id = self.system_id()?;
+        Ok(Control { state, system_id, timeline, end, ancestors, later, can_rewind })
     }
 }
 

@@ -194,6 +194,7 @@ fn standby(row: &Row, system_id: SystemId, major: u32) -> Result<StandbyFacts, S
         too_small: None,
         receiver,
         ancestors: Vec::new(),
+        later: Vec::new(),
         upstream: field::<Option<&str>>(row, "conninfo")?.and_then(upstream_in),
         slot: field::<Option<String>>(row, "slot_name")?.filter(|name| !name.is_empty()),
         downstreams: downstreams(row)?,

@@ -68,23 +68,49 @@ pub(super) fn planted(parent: Timeline, parents_ancestors: &[Ancestor]) -> Strin
 /// # Errors
 /// When the folder or a file cannot be read.
 pub(super) fn planted_at_the_end(data_dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut planted = Vec::new();
-    let mut newest_real = Timeline::FIRST;
-    for entry in std::fs::read_dir(data_dir.join("pg_wal"))? {
+    let files = all(data_dir)?;
+    let real = files.iter().filter(|file| !file.is_planted);
+    let newest_real = real.map(|file| file.timeline).max().unwrap_or(Timeline::FIRST);
+    let planted = files.into_iter().filter(|file| file.is_planted && file.timeline > newest_real);
+    Ok(planted.map(|file| file.path).collect())
+}
+
+/// The timelines after this one that have a history file which is not planted, in order.
+///
+/// # Errors
+/// When the folder or a file cannot be read.
+pub(super) fn later_than(data_dir: &Path, timeline: Timeline) -> std::io::Result<Vec<Timeline>> {
+    let later = all(data_dir)?.into_iter().filter(|file| !file.is_planted);
+    let mut later: Vec<Timeline> = later.map(|file| file.timeline).collect();
+    later.retain(|one| *one > timeline);
+    later.sort_unstable();
+    Ok(later)
+}
+
+/// A history file.
+struct HistoryFile {
+    timeline: Timeline,
+    path: PathBuf,
+    is_planted: bool,
+}
+
+fn all(data_dir: &Path) -> std::io::Result<Vec<HistoryFile>> {
+    let mut files = Vec::new();
+    let entries = match std::fs::read_dir(data_dir.join("pg_wal")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
         let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(".history")) else {
             continue;
         };
         let Ok(id) = u32::from_str_radix(digits, 16) else { continue };
-        if std::fs::read_to_string(entry.path())?.contains(PLANTED_REASON) {
-            planted.push((Timeline(id), entry.path()));
-        } else {
-            newest_real = newest_real.max(Timeline(id));
-        }
+        let is_planted = std::fs::read_to_string(entry.path())?.contains(PLANTED_REASON);
+        files.push(HistoryFile { timeline: Timeline(id), path: entry.path(), is_planted });
     }
-    planted.retain(|(timeline, _)| *timeline > newest_real);
-    Ok(planted.into_iter().map(|(_, path)| path).collect())
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -125,5 +151,21 @@ mod tests {
             [ancestor(1, 0x300_0148)],
             "a planted file beside it does not matter"
         );
+    }
+
+    #[test]
+    fn later_timelines_are_told_but_for_the_planted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("pg_wal")).unwrap();
+        let write = |timeline, text: &str| {
+            std::fs::write(path(folder.path(), Timeline(timeline)), text).unwrap();
+        };
+        let real = "1\t0/3000148\tno recovery target specified\n";
+        write(5, real);
+        write(2, real);
+        write(3, real);
+        write(4, &planted(Timeline(1), &[]));
+        let later = later_than(folder.path(), Timeline(2)).unwrap();
+        assert_eq!(later, [Timeline(3), Timeline(5)]);
     }
 }

@@ -13,7 +13,7 @@ use super::connection::Refusal;
 use super::facts;
 use super::files::{self, Turn, blocking};
 use super::making::refuse_beside;
-use super::place::Place;
+use super::place::{Moment, Place};
 use super::port::{Killed, ServerError, StartAs, StopMode};
 use super::process::{PidFile, Postmaster};
 use super::server::LocalServer;
@@ -110,7 +110,7 @@ impl LocalServer {
             // No process of the server is there, so whatever the file names, it is not the server.
             files::remove(&place.data_dir.join("postmaster.pid"))?;
             place.remove_planted_at_the_end()?;
-            place.configure(&settings, &source)?;
+            place.configure(&settings, &source, Moment::BeforeAStart)?;
             if let Some(fetched) = fetched {
                 fetched.put(&place)?;
             }

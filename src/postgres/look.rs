@@ -8,6 +8,7 @@ use super::connection::{Access, Refusal};
 use super::control::ControlData;
 use super::facts::{self, Answer, AskError, Facts, ancestors_from_file};
 use super::files::{self, blocking};
+use super::history;
 use super::place::Place;
 use super::port::{Control, Look, ServerError, StandbyFacts, State};
 use super::process::{PidFile, Postmaster};
@@ -122,6 +123,9 @@ impl LocalServer {
             Facts::Standby(mut standby) => {
                 standby.timeline = self.timeline_of_standby(&standby).await;
                 standby.ancestors = self.ancestors(standby.timeline).await;
+                if standby.receiver.is_none() {
+                    standby.later = self.later_timelines(standby.timeline).await;
+                }
                 if standby.replay_paused {
                     standby.too_small = self.what_is_too_small(standby.replayed).await;
                 }
@@ -186,6 +190,13 @@ impl LocalServer {
     }
 
     /// How a timeline came to be, from its own file.
+    /// What cannot be read is none: PostgreSQL says what it thinks of it.
+    async fn later_timelines(&self, timeline: Timeline) -> Vec<Timeline> {
+        let place = self.place.clone();
+        let read = move || Ok(history::later_than(&place.data_dir, timeline).unwrap_or_default());
+        blocking(read).await.unwrap_or_default()
+    }
+
     pub(super) async fn ancestors(&self, timeline: Timeline) -> Vec<Ancestor> {
         if let Some(known) = self.watch.with_ancestors(|ancestors| ancestors.known(timeline)) {
             return known;

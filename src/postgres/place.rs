@@ -4,17 +4,27 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::configuration::{self, Source};
+use super::configuration::{self, SYNC_SLOTS, Source};
 use super::conninfo::{Conninfo, password_line};
 use super::files::{self, Manner, at};
 use super::history;
 use super::owner::Owner;
 use super::port::{ServerError, Upstream};
+use crate::cluster::MAJOR_THAT_SYNCS;
 use crate::config::{Account, Authentication, Bootstrap, EffectivePostgresql, NodeConfig};
 use crate::values::MemberName;
 
 /// The version that is assumed of a data directory that does not tell its own.
 const OLDEST_MAJOR: u32 = 13;
+
+/// When files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Nothing runs, and what is written will be in force from the start on.
+    BeforeAStart,
+    /// A server runs.
+    Running,
+}
 
 /// What is constant about a server while its agent runs.
 #[derive(Clone, Debug)]
@@ -86,10 +96,18 @@ impl Place {
         &self,
         settings: &EffectivePostgresql,
         source: &Source,
+        moment: Moment,
     ) -> Result<bool, ServerError> {
         self.write_pgpass()?;
         let base = self.keep_original()?;
-        let conf = configuration::postgresql_conf(settings, source, &base, self.major()?);
+        // A standby that runs with a lower wal_level ends over this (PostgreSQL 17.0 to 17.5).
+        let runs_with_it = || -> Result<bool, ServerError> {
+            let before = files::read(&self.conf())?.unwrap_or_default();
+            Ok(configuration::setting_in(&before, SYNC_SLOTS).is_some())
+        };
+        let syncs = self.major()? >= MAJOR_THAT_SYNCS
+            && (moment == Moment::BeforeAStart || runs_with_it()?);
+        let conf = configuration::postgresql_conf(settings, source, &base, syncs);
         let mut changed = files::write(&self.conf(), &conf, self.manner())?;
         for (name, lines) in
             [("pg_hba.conf", &settings.pg_hba), ("pg_ident.conf", &settings.pg_ident)]

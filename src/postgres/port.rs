@@ -300,11 +300,22 @@ pub trait Server {
         to: &[(String, String, Lsn)],
     ) -> impl Future<Output = Result<(), ServerError>>;
 
-    /// Has the segments of the stopped server's log archived that still wait for it and end before `before`.
+    /// Removes the history files of these timelines: the newest that a standby finds is where it wants to go.
     ///
     /// # Errors
-    /// When the archive does not take one.
-    fn archive_left(&self, before: Lsn) -> impl Future<Output = Result<(), ServerError>>;
+    /// When one cannot be removed.
+    fn leave_timelines(&self, left: &[Timeline]) -> impl Future<Output = Result<(), ServerError>>;
+
+    /// Has archived what of the stopped server's log still waits for it: segments that end before `before`, and the
+    /// histories of these timelines.
+    ///
+    /// # Errors
+    /// When the archive does not take one, or not in time; the others were tried all the same.
+    fn archive_left(
+        &self,
+        before: Lsn,
+        timelines: &[Timeline],
+    ) -> impl Future<Output = Result<(), ServerError>>;
 
     /// Brings a crashed data directory to a clean shutdown without letting anybody in (single-user
     /// mode, archiving off).

@@ -25,12 +25,19 @@ pub(super) struct Run {
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
     folder: Option<PathBuf>,
+    is_group: bool,
 }
 
 impl Run {
     pub fn new(program: impl Into<PathBuf>) -> Self {
         let environment = vec![("LC_ALL", OsString::from("C"))];
-        Self { program: program.into(), arguments: Vec::new(), environment, folder: None }
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment,
+            folder: None,
+            is_group: false,
+        }
     }
 
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
@@ -54,6 +61,12 @@ impl Run {
         self
     }
 
+    /// Whatever it starts ends with it, also when it is given up.
+    pub fn as_a_group(mut self) -> Self {
+        self.is_group = true;
+        self
+    }
+
     fn name(&self) -> String {
         let name = self.program.file_name().unwrap_or(self.program.as_os_str());
         name.to_string_lossy().into_owned()
@@ -72,6 +85,9 @@ impl Run {
         }
         let mut command = Command::from(command);
         command.kill_on_drop(true);
+        if self.is_group {
+            command.process_group(0);
+        }
         command
     }
 }
@@ -83,6 +99,19 @@ impl Drop for Waited {
     fn drop(&mut self) {
         if let Some(id) = self.0 {
             spawner::forget(id);
+        }
+    }
+}
+
+/// A program's group, which ends with the value.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id =
+            self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id {
+            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
         }
     }
 }
@@ -107,6 +136,7 @@ impl Programs {
     pub async fn run_telling(&self, run: Run, tell: impl Fn(&str)) -> Result<String, ServerError> {
         let mut child = self.start(&run).await?;
         let _waited = Waited(child.id());
+        let _group = Group(child.id().filter(|_| run.is_group));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (printed, said, status) =
             tokio::join!(read_all(stdout), read_lines(stderr, tell), child.wait());

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use super::configuration::{self, Source};
 use super::files;
+use super::place::Moment;
 use super::port::ServerError;
 use super::process::Postmaster;
 use super::server::LocalServer;
@@ -99,7 +100,7 @@ impl LocalServer {
                         configuration::source_in(&conf)
                     }
                 };
-                place.configure(&settings, &source)
+                place.configure(&settings, &source, Moment::Running)
             };
             let written = write_them();
             reloads.ended(write);

@@ -4,6 +4,7 @@
 use super::configuration::Source;
 use super::files::blocking;
 use super::making::refuse_beside;
+use super::place::Moment;
 use super::port::{ControlState, ServerError, Upstream};
 use super::programs::Run;
 use super::server::LocalServer;
@@ -88,7 +89,7 @@ impl LocalServer {
         let make_ready = move || {
             refuse_beside(&target)?;
             super::files::remove(&place.data_dir.join("postmaster.pid"))?;
-            place.configure(&settings, &Source::default())?;
+            place.configure(&settings, &Source::default(), Moment::BeforeAStart)?;
             place.signal(as_standby)
         };
         self.turns.change(make_ready).await

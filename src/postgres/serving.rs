@@ -15,6 +15,8 @@ use crate::values::{Lsn, SystemId, Timeline, WalPosition};
 
 /// How long another member's server may take to answer.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How long the archive may take, all together: a node does not stay out of the cluster for it.
+const ARCHIVED_WITHIN: Duration = Duration::from_secs(60);
 /// How long slots may hold up a promotion.
 const DROPPED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -150,8 +152,13 @@ impl Server for LocalServer {
         bounded("moving slots", ASK_WITHIN, self.move_logical_slots_on(to)).await
     }
 
-    async fn archive_left(&self, before: Lsn) -> Result<(), ServerError> {
-        self.archive_what_is_left(before).await
+    async fn leave_timelines(&self, left: &[Timeline]) -> Result<(), ServerError> {
+        self.remove_histories(left).await
+    }
+
+    async fn archive_left(&self, before: Lsn, timelines: &[Timeline]) -> Result<(), ServerError> {
+        let archive = self.archive_what_is_left(before, timelines);
+        bounded("archiving what was left", ARCHIVED_WITHIN, archive).await
     }
 
     async fn recover_alone(&self) -> Result<(), ServerError> {

@@ -112,6 +112,15 @@ impl LocalServer {
         self.turns.change(plant).await
     }
 
+    pub(super) async fn remove_histories(&self, of: &[Timeline]) -> Result<(), ServerError> {
+        let paths: Vec<_> =
+            of.iter().map(|one| history::path(&self.place.data_dir, *one)).collect();
+        tracing::info!(?of, "removing the histories of timelines that the cluster has left");
+        self.turns
+            .change(move || paths.iter().try_for_each(|path| files::remove(path).map(drop)))
+            .await
+    }
+
     pub(super) async fn promote_now(&self) -> Result<Promoted, ServerError> {
         let running = self.running_or_refuse("a promotion").await?;
         let what = "the promotion";

@@ -47,5 +47,8 @@ fn an_archive_that_takes_nothing_keeps_nobody_out() {
     cluster.nodes[former].start();
     cluster.wait_until_whole(BOUND);
     let log = cluster.nodes[former].log();
-    assert!(log.contains("failed step=\"archive what was left\""), "{log}");
+    assert!(
+        log.contains("decided decision=stay down: archive what is left to be archived"),
+        "{log}"
+    );
 }

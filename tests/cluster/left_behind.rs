@@ -6,6 +6,7 @@ use crate::faults::BOUND;
 use crate::rejoin::diverged;
 use crate::store::{get, put};
 use crate::support::cluster::{Cluster, Plan};
+use crate::support::machine::write_file;
 use crate::support::sql;
 use crate::support::wait::wait_until;
 use crate::synchronous::ask_to_lead;
@@ -132,4 +133,36 @@ fn a_person_may_let_a_member_lead_that_the_history_left_behind() {
             sql::value(server, "SELECT count(*) FROM lost").as_deref() == Ok("1000")
         });
     }
+}
+
+/// It has heard of a timeline, and got nothing of it, when it dies.
+#[test]
+fn a_standby_does_not_wait_for_a_timeline_that_the_cluster_has_left() {
+    let dcs = json!({ "failsafe_mode": false });
+    let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
+    let former = cluster.wait_until_whole(BOUND);
+    let [next, standby] = cluster.others(former)[..] else { panic!("two others") };
+    cluster.nodes[standby].kill_host();
+    cluster.nodes[former].kill_host();
+    assert_eq!(cluster.wait_for_another_leader(former, BOUND), next);
+    let history = |cluster: &Cluster, node: usize| {
+        cluster.nodes[node].data_dir().join("pg_wal/00000002.history")
+    };
+    wait_until("its promotion is recorded", BOUND, || {
+        let recorded = get(&cluster, "lineage").unwrap_or_default();
+        history(&cluster, next).exists() && recorded.matches("done").count() == 2
+    });
+    cluster.nodes[next].kill_host();
+    let told = std::fs::read_to_string(history(&cluster, next)).expect("a history");
+    write_file(&history(&cluster, standby), &told);
+    cluster.nodes[former].start();
+    wait_until("the leader key is gone", BOUND, || get(&cluster, "leader").is_none());
+    cluster.nodes[former].wait_for_log("no candidate is fit", BOUND);
+    let (done, said) = ask_to_lead(&cluster.nodes[former], &["--accept-loss"]);
+    assert!(done && said.contains("Successfully failed over"), "{said}");
+    assert_eq!(cluster.wait_for_leader(BOUND), former);
+    cluster.nodes[standby].start();
+    cluster.wait_until_these_are_whole(&[former, standby], BOUND);
+    let log = cluster.nodes[standby].log();
+    assert!(log.contains("removing the histories of timelines that the cluster has left"), "{log}");
 }

@@ -152,7 +152,7 @@ fn a_consumer_whose_slot_is_gone_finds_none_that_skips_what_it_has_missed() {
     wait_until("the others know how far its consumer is", BOUND, || is_told(&cluster, "cdc"));
     cluster.nodes[first].kill_host();
     let second = cluster.wait_for_another_leader(first, BOUND);
-    let gone = "it is gone with an earlier leader, and not made anew";
+    let gone = "it is gone (with an earlier leader, or dropped), and not made anew";
     cluster.nodes[second].wait_for_log(gone, BOUND);
     let own = cluster.nodes[second].name.replace('-', "_");
     wait_until("it leads and writes its status", BOUND, || is_told(&cluster, &own));

@@ -283,6 +283,7 @@ pub fn standby_facts() -> StandbyFacts {
             written: Some(Lsn(960)),
         }),
         ancestors: Vec::new(),
+        later: Vec::new(),
         upstream: Some("10.1.0.6:5432".to_owned()),
         slot: Some("a".to_owned()),
         downstreams: Vec::new(),

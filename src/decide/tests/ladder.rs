@@ -48,7 +48,6 @@ fn what_cannot_be_rewound_is_set_aside_and_nothing_is_begun_before_there_is_room
     let expected = [
         Effect::Kill,
         Effect::CheckAside { keep: 1 },
-        Effect::ArchiveLeft(Lsn(100)),
         Effect::RecordLoss(loss(LossStep::SetAside)),
         Effect::Begin(Unfinished::SetAside),
         Effect::SetAside { keep: 1 },

@@ -1,6 +1,10 @@
 //! Leaders that were killed, stopped or cut off, and come back.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::cluster::{State, StopMode};
+use crate::values::{Lsn, Timeline, WalPosition};
 
 #[test]
 fn a_server_that_was_stopped_for_its_lease_stays_down_until_that_is_renewed() {
@@ -132,4 +136,53 @@ fn a_crashed_primary_gets_no_log_of_another_before_it_was_recovered_alone() {
     check(&down, "start as a standby: of a");
     let crashed = down.tried(|ladder| ladder.crashed_as_primary = true);
     check(&crashed, "recover the crashed server before it rejoins");
+}
+
+/// PostgreSQL goes for the newest timeline that it has a history file of.
+#[test]
+fn a_timeline_that_the_cluster_has_left_does_not_keep_a_standby_waiting() {
+    let knows = |view: View, of: &[u32]| {
+        let later: Vec<Timeline> = of.iter().copied().map(Timeline).collect();
+        let mut server = (*view.server).clone();
+        match &mut server {
+            State::Down(control) => control.later = later,
+            State::Standby(facts) => facts.later = later,
+            _ => panic!("neither down nor a standby"),
+        }
+        View { server: Arc::new(server), ..view }
+    };
+    // The history went on from 1 to 3; somebody was on 2.
+    let left = |view: View| view.held_by("a").done("a", 3, 3, 100);
+    let down = || left(view("b").down(ControlState::ShutDownInRecovery, 1, 90));
+    let label = "start as a standby: of a";
+    let effects = check(&knows(down(), &[2, 3]), label);
+    assert_eq!(effects[1], Effect::LeaveTimelines(vec![Timeline(2)]));
+    assert_eq!(check(&knows(down(), &[3]), label).len(), 2, "that is where it is to go");
+    assert_eq!(check(&knows(down(), &[4]), label).len(), 2, "the record may not have it yet");
+    let stuck = || {
+        let view = left(view("b").standby(1, 90)).following("a").cut_off().seen(3);
+        view.stuck_for(60, WalPosition { timeline: Timeline(1), lsn: Lsn(90) })
+    };
+    let label = "restart: the standby waits for a timeline that was left";
+    let effects = check(&knows(stuck(), &[2]), label);
+    assert_eq!(effects[0], Effect::LeaveTimelines(vec![Timeline(2)]));
+    assert!(matches!(effects[1], Effect::Stop { mode: StopMode::Restart, .. }));
+    assert_ne!(decide(&knows(stuck(), &[3])).reason.label, label);
+}
+
+/// As side work, which no vote waits for; done or not, once.
+#[test]
+fn what_is_left_is_archived_before_a_former_primary_comes_back_or_is_rewound() {
+    for (state, end) in [(ControlState::ShutDown, 90), (ControlState::ShutDownInRecovery, 128)] {
+        let mut view = view("b").down(state, 1, end).held_by("a").done("a", 3, 2, 100);
+        assert!(!decide(&view).effects.is_empty(), "that was done");
+        view.memory.ladder.archived = None;
+        let decision = decide(&view);
+        assert_eq!(decision.reason.label, "stay down: archive what is left to be archived");
+        let [Effect::ArchiveLeft(left)] = &decision.upkeep[..] else { panic!("{decision:?}") };
+        assert_eq!((left.before, &left.timelines[..]), (Lsn(end.min(100)), &[Timeline(1)][..]));
+        assert_eq!(left.end, WalPosition { timeline: Timeline(1), lsn: Lsn(end) });
+        view.upkeep_running = true;
+        assert_eq!((decide(&view).effects.len(), decide(&view).upkeep.len()), (0, 0));
+    }
 }

@@ -177,6 +177,28 @@ fn a_higher_priority_goes_before_who_is_waited_for_already() {
     sets(&view, &any(1, "c"));
 }
 
+/// Compared with the best of the standbys; the only one there is with the leader.
+#[test]
+fn who_lags_by_more_than_it_may_is_not_waited_for() {
+    let at_most = |mut view: View, most| {
+        Arc::make_mut(&mut view.settings).dynamic.maximum_lag_on_syncnode = most;
+        view
+    };
+    let both = |most| {
+        let view = leader().streaming("b", 40).streaming("c", 90).recorded("a", "", 1);
+        at_most(view.waiting_for(&any(1, "b")), most)
+    };
+    sets(&both(Some(49)), &any(1, "c"));
+    check(&both(Some(50)), "lead: record who has every acknowledged commit");
+    check(&both(None), "lead: record who has every acknowledged commit");
+    let alone = |most| {
+        let view = leader().streaming("b", 40).recorded("a", "", 1);
+        at_most(view.waiting_for(&SyncNames::Nobody), Some(most))
+    };
+    assert_eq!(decide(&alone(59)).effects, [], "the leader is at 100");
+    sets(&alone(60), &any(1, "b"));
+}
+
 #[test]
 fn a_write_that_may_still_come_is_shut_out_first() {
     let mut view = leader().streaming("b", 100).recorded("a", "", 1).waiting_for(&any(1, "b"));

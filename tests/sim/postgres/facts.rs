@@ -56,6 +56,7 @@ fn state(world: &World, node: usize) -> State {
                     written: None,
                 }),
                 ancestors: wal.branch(data.at).ancestors.clone(),
+                later: Vec::new(),
                 upstream: upstream.map(|one| format!("{}:{}", one.host, one.port)),
                 slot: upstream.and_then(|one| one.slot.clone()),
                 downstreams: Vec::new(),
@@ -84,6 +85,7 @@ fn control(world: &World, data: &Data) -> Control {
         timeline,
         end: if clean { data.at.lsn } else { data.redo },
         ancestors: own.copied().collect(),
+        later: Vec::new(),
         can_rewind: true,
     }
 }

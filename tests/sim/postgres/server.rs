@@ -344,7 +344,11 @@ impl Server for SimServer {
         Err(no_logical_slots())
     }
 
-    async fn archive_left(&self, _: Lsn) -> Result<(), ServerError> {
+    async fn leave_timelines(&self, _: &[Timeline]) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    async fn archive_left(&self, _: Lsn, _: &[Timeline]) -> Result<(), ServerError> {
         self.disk().await;
         Ok(())
     }
