@@ -9,7 +9,7 @@ use super::ports::Ports;
 use super::{carried, election, failsafe, promotion, records, rejoin, replaced, synchronous};
 use crate::cluster::Refusal;
 use crate::dcs::StoreError;
-use crate::decide::{Carry, Effect};
+use crate::decide::{Carry, Check, Effect};
 use crate::postgres::{Server, ServerError};
 use crate::publish::{Event, EventKind};
 use crate::values::{Clock, Monotonic};
@@ -183,7 +183,7 @@ async fn run<P: Ports>(context: &Context<P>, effect: &Effect) -> Result<(), Effe
         Effect::ArchiveLeft(left) => rejoin::archive_left(context, left).await,
         Effect::Rewind(source) => rejoin::rewind(context, source).await,
         Effect::RecordLoss(loss) => rejoin::record_loss(context, *loss).await,
-        Effect::CheckAside { keep } => Ok(context.server.check_aside(*keep).await?),
+        Effect::Check(what) => rejoin::check(context, what).await,
         Effect::SetAside { keep } => rejoin::set_aside(context, *keep).await,
         Effect::AskForLog { upstream, from } => rejoin::ask_for_log(context, upstream, *from).await,
         Effect::Sync(change) => synchronous::change(context, change).await,
@@ -271,9 +271,10 @@ pub fn name(effect: &Effect) -> &'static str {
         Effect::RecoverAlone => "recover alone",
         Effect::LeaveTimelines(_) => "leave timelines",
         Effect::ArchiveLeft(_) => "archive what was left",
+        Effect::Check(Check::Source(_)) => "check the source",
         Effect::Rewind(_) => "rewind",
         Effect::RecordLoss(_) => "record the loss",
-        Effect::CheckAside { .. } => "check the room aside",
+        Effect::Check(Check::Aside { .. }) => "check the room aside",
         Effect::SetAside { .. } => "set aside",
         Effect::AskForLog { .. } => "ask for log",
         Effect::Sync(change) => synchronous::name(change),

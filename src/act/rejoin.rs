@@ -8,7 +8,7 @@ use super::context::{Context, Note};
 use super::effects::{EffectError, chain};
 use super::ports::Ports;
 use crate::cluster::{Loss, Upstream};
-use crate::decide::LeftToArchive;
+use crate::decide::{Check, LeftToArchive};
 use crate::postgres::{Server, ServerError};
 use crate::publish::{Event, EventKind};
 use crate::values::{Clock, WalPosition};
@@ -43,6 +43,28 @@ pub async fn rewind<P: Ports>(context: &Context<P>, source: &Upstream) -> Result
         },
     }
     Ok(result?)
+}
+
+/// Makes sure of something.
+pub async fn check<P: Ports>(context: &Context<P>, what: &Check) -> Result<(), EffectError> {
+    match what {
+        Check::Source(source) => check_source(context, source).await,
+        Check::Aside { keep } => Ok(context.server.check_aside(*keep).await?),
+    }
+}
+
+/// Asks the source of a rewind, as the rewind would. One that refuses is left to the next rung after a while.
+async fn check_source<P: Ports>(
+    context: &Context<P>,
+    source: &Upstream,
+) -> Result<(), EffectError> {
+    let asked = context.server.check_source(source).await;
+    if let Err(error) = &asked
+        && blame(error) == Blame::Source
+    {
+        context.note(Note::RewindRefused(chain(error)));
+    }
+    Ok(asked?)
 }
 
 /// Archives what is left, once: well or not, the node goes on afterwards.

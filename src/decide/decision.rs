@@ -184,11 +184,8 @@ pub enum Effect {
     Rewind(Upstream),
     /// Write down what this node is about to give up of its own log: journal, log, store.
     RecordLoss(Loss),
-    /// Make sure that the directory could be set aside and a copy would find room beside it.
-    CheckAside {
-        /// How many old directories are kept.
-        keep: u32,
-    },
+    /// Make sure of something before a step that leaves nothing else to do.
+    Check(Check),
     /// Keep the data directory under a dated name, and remove the oldest of what is kept so.
     SetAside {
         /// How many old directories are kept.
@@ -292,6 +289,18 @@ pub enum Carry {
     Advance(Vec<(String, String, Lsn)>),
     /// No slot is a copy any more but for these, which are dropped.
     KeepNoneBut(Vec<String>),
+}
+
+/// What is made sure of before a destructive step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// A rewind could ask this member.
+    Source(Upstream),
+    /// The directory could be set aside, and a copy would find room beside it.
+    Aside {
+        /// How many old directories are kept.
+        keep: u32,
+    },
 }
 
 /// What a former primary may archive: log that is on the cluster's history, and how it came to be.

@@ -10,7 +10,7 @@ use crate::config::DivergedData;
 use crate::mutants::{Mutant, planted};
 use crate::values::{MemberName, Monotonic, Timeline, WalPosition};
 
-use super::decision::{Decision, Effect, LeftToArchive, Reason};
+use super::decision::{Check, Decision, Effect, LeftToArchive, Reason};
 use super::view::{JobKind, Unfinished, View};
 use super::{following, rejoin, upstream};
 
@@ -146,7 +146,8 @@ pub fn climb(view: &View, fallen: &Fallen, leader: Upstream) -> Decision {
         let reason = Reason::with("repeat the rewind that broke off", last);
         return Decision::act(reason, JobKind::Rewind, effects);
     };
-    let mut effects = vec![Effect::Kill];
+    // From the beginning of a rewind on this node can do nothing but rewind, and may not lead.
+    let mut effects = vec![Effect::Kill, Effect::Check(Check::Source(leader.clone()))];
     effects.extend(loss(view, Some(control), LossStep::Rewind));
     let begin = Effect::Begin(Unfinished::Rewind);
     if planted(Mutant::JournalAfterTheDeed) {
@@ -214,7 +215,7 @@ pub fn give_up(view: &View, fallen: &Fallen, leader: &Upstream, left: &str) -> D
         return Decision::act(reason, JobKind::Rewind, effects);
     }
     let keep = settings.keep_aside;
-    let mut effects = vec![Effect::Kill, Effect::CheckAside { keep }];
+    let mut effects = vec![Effect::Kill, Effect::Check(Check::Aside { keep })];
     effects.extend(recorded);
     effects.extend([
         Effect::Begin(Unfinished::SetAside),

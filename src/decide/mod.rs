@@ -33,7 +33,7 @@ mod voting;
 
 pub use candidates::{Standings, rank};
 pub use carried::{CarriedMemory, carried_along, missed as missed_slots};
-pub use decision::{Carry, Decision, Effect, Fetch, LeftToArchive, Reason, SyncChange};
+pub use decision::{Carry, Check, Decision, Effect, Fetch, LeftToArchive, Reason, SyncChange};
 pub use failsafe::{Acceptance, judge, observe_keyless};
 pub use health::{RESTART_LABEL, Stall, not_receiving, probe_period, unfit, verdict};
 pub use ladder::Ladder;

@@ -324,6 +324,12 @@ pub trait Server {
     /// When recovery fails.
     fn recover_alone(&self) -> impl Future<Output = Result<(), ServerError>>;
 
+    /// Asks `source` with the account of a rewind.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses.
+    fn check_source(&self, source: &Upstream) -> impl Future<Output = Result<(), ServerError>>;
+
     /// Runs `pg_rewind` on the stopped server against `source` and rewrites the configuration.
     ///
     /// # Errors

@@ -165,6 +165,10 @@ impl Server for LocalServer {
         self.recover_in_single_user_mode().await
     }
 
+    async fn check_source(&self, source: &Upstream) -> Result<(), ServerError> {
+        bounded("asking the source", ASK_WITHIN, self.ask_source(source)).await
+    }
+
     async fn rewind(&self, source: &Upstream) -> Result<(), ServerError> {
         self.run_rewind(source).await
     }

@@ -37,6 +37,14 @@ impl LocalServer {
         Ok(self.asked(upstream, &files).await?.trim() != "0")
     }
 
+    /// Without `psql` it is not known, and the rewind itself will tell.
+    pub(super) async fn ask_source(&self, source: &Upstream) -> Result<(), ServerError> {
+        match self.asked(source, "SELECT 1").await {
+            Ok(_) | Err(ServerError::NoProgram { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn asked(
         &self,
         upstream: &Upstream,

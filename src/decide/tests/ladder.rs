@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::{Loss, LossStep};
+use crate::decide::Check;
 use crate::values::{Lsn, Timeline, WalPosition};
 
 const FORKED: &str = "it is past the point 0/64 where its timeline was left";
@@ -47,7 +48,7 @@ fn what_cannot_be_rewound_is_set_aside_and_nothing_is_begun_before_there_is_room
     );
     let expected = [
         Effect::Kill,
-        Effect::CheckAside { keep: 1 },
+        Effect::Check(Check::Aside { keep: 1 }),
         Effect::RecordLoss(loss(LossStep::SetAside)),
         Effect::Begin(Unfinished::SetAside),
         Effect::SetAside { keep: 1 },

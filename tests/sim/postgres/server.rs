@@ -357,6 +357,10 @@ impl Server for SimServer {
         jobs::recover_alone(self).await
     }
 
+    async fn check_source(&self, _: &Upstream) -> Result<(), ServerError> {
+        Ok(())
+    }
+
     async fn rewind(&self, source: &Upstream) -> Result<(), ServerError> {
         jobs::rewind(self, source).await
     }
