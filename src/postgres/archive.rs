@@ -70,7 +70,7 @@ impl LocalServer {
         let turn = self.turns.next().await;
         self.refuse_while_it_runs().await?;
         let run = Run::new("sh").arg("-c").arg(filled_in(command, name));
-        self.programs.run(run.within(&self.place.data_dir).as_a_group()).await?;
+        self.programs.run(run.within(&self.place.data_dir).in_a_group()).await?;
         let status = self.place.data_dir.join("pg_wal").join(STATUS);
         let [ready, done] = ["ready", "done"].map(|what| status.join(format!("{name}.{what}")));
         let rename = move || {

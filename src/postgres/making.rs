@@ -44,7 +44,7 @@ impl LocalServer {
             self.turns
                 .change(move || {
                     files::make_folder(&place.state_dir, place.owner)?;
-                    files::write(&path, &format!("{password}\n"), manner)
+                    files::write(&path, format!("{password}\n"), manner)
                 })
                 .await?;
             run = run.arg("--pwfile").arg(&password_file);

@@ -62,7 +62,7 @@ impl Run {
     }
 
     /// Whatever it starts ends with it, also when it is given up.
-    pub fn as_a_group(mut self) -> Self {
+    pub fn in_a_group(mut self) -> Self {
         self.is_group = true;
         self
     }
