@@ -5,6 +5,8 @@
 mod lonely;
 #[path = "guardian/watchdog.rs"]
 mod watchdog;
+#[path = "support/watchdog_device.rs"]
+mod watchdog_device;
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

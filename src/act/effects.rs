@@ -70,8 +70,8 @@ pub enum Telling {
     Quietly,
 }
 
-/// Carries the effects out, in order; stops at the first failure, but for slots, a full table of which keeps
-/// nobody from being promoted, and the archive, which keeps nobody out.
+/// Carries the effects out, in order; stops at the first failure, but for slots: a full table of them keeps
+/// nobody from being promoted.
 ///
 /// # Errors
 /// The first failure; that slots could not be arranged only where it is side work.
@@ -103,7 +103,6 @@ fn is_no_obstacle(effect: &Effect) -> bool {
         effect,
         Effect::ArrangeSlots { .. }
             | Effect::AdvanceSlots(_)
-            | Effect::ArchiveLeft(_)
             | Effect::Carry(
                 Carry::AskWhatIsKept { .. } | Carry::Advance(_) | Carry::KeepNoneBut(_)
             )

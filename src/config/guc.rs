@@ -141,8 +141,11 @@ pub(super) fn manage_synchronous_standbys(merged: &mut Merged, refused: &mut Ref
         }
     }
     let name = "synchronous_commit";
-    let level = merged.parameters.get(name).map(|level| level.to_ascii_lowercase());
-    if level.is_some_and(|level| WEAK_COMMITS.contains(&level.as_str())) {
+    let is_weak = |level: &String| {
+        parse_bool(&level.as_str().into()) == Some(false)
+            || ["local", "remote_write"].contains(&level.to_ascii_lowercase().as_str())
+    };
+    if merged.parameters.get(name).is_some_and(is_weak) {
         let key = format!("postgresql.parameters.{name}");
         let message = "in force, and so commits are acknowledged before a standby has them on its disk: \
                        synchronous_mode keeps only those of sessions that set it to on or remote_apply";
@@ -150,23 +153,19 @@ pub(super) fn manage_synchronous_standbys(merged: &mut Merged, refused: &mut Ref
     }
 }
 
-/// What `synchronous_commit` can be where no standby has to have a commit on its disk.
-const WEAK_COMMITS: [&str; 7] = ["off", "false", "no", "0", "local", "remote_write", "f"];
-
 /// A standby tells its primary what its logical slots need: else rows go that they cannot do without.
 pub const HOT_STANDBY_FEEDBACK: &str = "hot_standby_feedback";
 
 /// Whether standbys can carry logical slots along with these parameters; `refused` learns why not.
 pub(super) fn can_carry_logical_slots(merged: &Merged, refused: &mut Refused) -> bool {
-    let own = |name: &str| merged.parameters.get(name).map(|value| value.to_ascii_lowercase());
-    let is_told = own(HOT_STANDBY_FEEDBACK)
-        .is_none_or(|own| matches!(own.as_str(), "on" | "true" | "yes" | "1"));
+    let own = |name: &str| merged.parameters.get(name).map(String::as_str);
+    let is_told = own(HOT_STANDBY_FEEDBACK).is_none_or(|own| parse_bool(&own.into()) == Some(true));
     if !is_told {
         let key = format!("postgresql.parameters.{HOT_STANDBY_FEEDBACK}");
         let message = "logical slots are carried over to the next leader only where it is on";
         refused.push((Side::Cluster, Adjustment::new(key, message)));
     }
-    is_told && own("wal_level").as_deref() == Some("logical")
+    is_told && own("wal_level") == Some("logical")
 }
 
 /// Why a parameter that is not controlled does not go into the file.

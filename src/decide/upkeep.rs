@@ -12,12 +12,12 @@ pub fn of_a_leader(view: &View, facts: &PrimaryFacts) -> Vec<Effect> {
         return Vec::new();
     }
     let cluster = view.cluster();
-    let mut effects: Vec<Effect> = replaced::to_remember(view).into_iter().collect();
+    let mut effects: Vec<Effect> = carried::left_over(view).into_iter().collect();
+    effects.extend(slots::of_a_leader(view, facts));
+    effects.extend(replaced::to_remember(view));
     if facts.checkpoint_timeline < facts.position.timeline {
         effects.push(Effect::Checkpoint);
     }
-    effects.splice(0..0, slots::of_a_leader(view, facts));
-    effects.splice(0..0, carried::left_over(view));
     if cluster.initialize.as_ref().map(|key| key.value) != Some(Initialize::Done(facts.system_id)) {
         effects.push(Effect::RepairInitialize(facts.system_id));
     }

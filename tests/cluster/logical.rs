@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
@@ -42,18 +41,26 @@ fn has_slot(cluster: &Cluster, node: usize) -> bool {
     sql::value(cluster.nodes[node].postgresql(), slots).as_deref() == Ok("1")
 }
 
-/// A transaction that has changed something, and commits when it may.
-fn begin(server: SocketAddr) -> JoinHandle<Result<Vec<Vec<String>>, String>> {
-    let running = std::thread::spawn(move || {
-        let insert = "DO $$ BEGIN INSERT INTO changed VALUES (31);
-            WHILE NOT EXISTS (SELECT FROM may_commit) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$";
-        sql::query(server, insert)
-    });
-    wait_until("it runs", BOUND, || {
-        let running = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND state = 'active'";
-        sql::value(server, running).as_deref() == Ok("1")
-    });
-    running
+/// A transaction that has changed something, and is open until it is told to commit.
+struct Open {
+    runtime: tokio::runtime::Runtime,
+    client: tokio_postgres::Client,
+}
+
+impl Open {
+    fn begin(server: SocketAddr) -> Open {
+        let runtime = sql::runtime();
+        let client = runtime.block_on(async {
+            let client = sql::connect(&sql::superuser(server, BOUND)).await?;
+            client.batch_execute("BEGIN; INSERT INTO changed VALUES (31)").await?;
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        Open { runtime, client: client.expect("a session") }
+    }
+
+    fn commit(self) {
+        self.runtime.block_on(self.client.batch_execute("COMMIT")).expect("it commits");
+    }
 }
 
 fn with_slot(parameters: Value) -> Value {
@@ -67,7 +74,6 @@ fn go_on_at_the_next_leader(postgres: Postgres) {
     let first = cluster.wait_until_whole(START_BOUND);
     let server = cluster.nodes[first].postgresql();
     sql::run(server, "CREATE TABLE changed (id int)");
-    sql::run(server, "CREATE TABLE may_commit (id int)");
     sql::run(server, "CREATE PUBLICATION p FOR TABLE changed");
     let others = cluster.others(first);
     // A copy of the data has no log of before, so that the consumer has to be past that.
@@ -93,14 +99,13 @@ fn go_on_at_the_next_leader(postgres: Postgres) {
 
     let is_copied = postgres != Postgres::V18;
     // One that runs while the slot is copied: what is not read from its beginning is not read at all.
-    let running = is_copied.then(|| begin(server));
+    let open = is_copied.then(|| Open::begin(server));
     cluster.nodes[first].start();
-    if let Some(running) = running {
+    if let Some(open) = open {
         wait_until("the slot is copied to the former leader", START_BOUND, || {
             has_slot(&cluster, first)
         });
-        sql::run(server, "INSERT INTO may_commit VALUES (1)");
-        running.join().expect("the thread of the transaction").expect("it was committed");
+        open.commit();
     } else {
         insert(server, 31..=31);
     }

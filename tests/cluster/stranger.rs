@@ -11,7 +11,7 @@ use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::machine::Postgres;
 use crate::support::sql::{self, REPLICATION_PASSWORD};
 use crate::support::wait::wait_until;
-use crate::synchronous::{names, wait_for_probe};
+use crate::synchronous::{names, standbys, wait_for_probe, wait_until_a_write_waits};
 
 /// `pg_receivewal`, which confirms whatever it gets; ended with the value.
 struct Stranger(Child);
@@ -46,11 +46,7 @@ fn it_is_never_waited_for_and_neither_is_the_member_meanwhile() {
     let dcs = json!({ "synchronous_mode": true });
     let mut cluster = Cluster::start(Plan { dcs, ..Plan::default() });
     let leader = cluster.wait_until_whole(START_BOUND);
-    wait_for_probe(&cluster, "/sync", 1);
-    let others = cluster.others(leader);
-    let (standby, other): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|node| cluster.nodes[*node].answers("/sync", 200));
-    let (standby, other) = (standby[0], other[0]);
+    let (standby, other) = standbys(&cluster, leader);
     let _stranger = Stranger::under_the_name_of(&cluster, leader, standby);
     wait_until("the other one is waited for", BOUND, || cluster.nodes[other].answers("/sync", 200));
     assert!(!names(&cluster, leader).contains(&cluster.nodes[standby].name));
@@ -78,10 +74,7 @@ fn in_strict_mode_it_lets_no_waiting_write_go() {
         !names(&cluster, leader).contains(&cluster.nodes[member].name)
     });
     let write = std::thread::spawn(move || sql::query(server, "INSERT INTO strict VALUES (1)"));
-    wait_until("the write waits", BOUND, || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        sql::value(server, waiting).as_deref() == Ok("1")
-    });
+    wait_until_a_write_waits(server);
     let confirmed =
         "SELECT bool_and(flush_lsn >= pg_current_wal_flush_lsn()) FROM pg_stat_replication";
     wait_until("both have it", BOUND, || sql::value(server, confirmed).as_deref() == Ok("t"));

@@ -1,6 +1,7 @@
 //! Synchronous replication: what was acknowledged is there after the primary's death, with and without
 //! anybody left to acknowledge it, and while the mode itself is changed.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -26,6 +27,22 @@ const CHECK: Duration = Duration::from_secs(1);
 pub fn wait_for_probe(cluster: &Cluster, path: &str, count: usize) {
     wait_until(&format!("{count} nodes answer {path}"), BOUND, || {
         cluster.nodes.iter().filter(|node| node.answers(path, 200)).count() == count
+    });
+}
+
+/// The standby that commits wait for, and the other one.
+pub fn standbys(cluster: &Cluster, leader: usize) -> (usize, usize) {
+    wait_for_probe(cluster, "/sync", 1);
+    let others = cluster.others(leader);
+    let [one, other] = others[..] else { panic!("two standbys: {others:?}") };
+    if cluster.nodes[one].answers("/sync", 200) { (one, other) } else { (other, one) }
+}
+
+/// Until a commit waits for a standby.
+pub fn wait_until_a_write_waits(server: SocketAddr) {
+    wait_until("the write waits", BOUND, || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        sql::value(server, waiting).as_deref() == Ok("1")
     });
 }
 
@@ -82,10 +99,8 @@ fn a_health_check_does_not_notice_an_upgrade() {
 fn in_synchronous_mode_only_the_synchronous_standby_takes_over() {
     let mut standby = None;
     let scenario = under_load(plan(json!({ "synchronous_mode": true })), |cluster, leader| {
-        wait_for_probe(cluster, "/sync", 1);
         wait_for_probe(cluster, "/async", 1);
-        let others = cluster.others(leader);
-        standby = others.into_iter().find(|node| cluster.nodes[*node].answers("/sync", 200));
+        standby = Some(standbys(cluster, leader).0);
         cluster.nodes[leader].kill_host();
     });
     scenario.report.print("synchronous mode, host killed", scenario.since);
@@ -98,10 +113,7 @@ fn with_remote_apply_what_was_acknowledged_can_be_read_at_the_standby() {
     let parameters = json!({ "synchronous_commit": "remote_apply" });
     let dcs = json!({ "synchronous_mode": true, "postgresql": { "parameters": parameters } });
     let scenario = under_load(plan(dcs), |cluster, leader| {
-        wait_for_probe(cluster, "/sync", 1);
-        let others = cluster.others(leader);
-        let standby = others.into_iter().find(|node| cluster.nodes[*node].answers("/sync", 200));
-        let standby = cluster.nodes[standby.expect("one")].postgresql();
+        let standby = cluster.nodes[standbys(cluster, leader).0].postgresql();
         sql::run(cluster.nodes[leader].postgresql(), "CREATE TABLE seen (n int)");
         for n in 1..=50 {
             let write = format!("INSERT INTO seen VALUES ({n})");
@@ -160,10 +172,7 @@ fn where_nobody_has_everything_a_person_may_let_the_last_one_lead() {
     wait_for_probe(&cluster, "/sync", 1);
     let ledger = cluster.open_ledger();
     ledger.wait_for_writes(leader, 20, BOUND);
-    let others = cluster.others(leader);
-    let (standby, last): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|node| cluster.nodes[*node].answers("/sync", 200));
-    let (standby, last) = (standby[0], last[0]);
+    let (standby, last) = standbys(&cluster, leader);
     for gone in [leader, standby] {
         cluster.nodes[gone].kill_host();
     }
@@ -214,10 +223,7 @@ fn in_strict_mode_writes_wait_for_a_standby() {
         sql::value(server, "SELECT count(*) FROM pg_stat_replication").as_deref() == Ok("0")
     });
     let write = std::thread::spawn(move || sql::query(server, "INSERT INTO strict VALUES (1)"));
-    wait_until("the write waits", BOUND, || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        sql::value(server, waiting).as_deref() == Ok("1")
-    });
+    wait_until_a_write_waits(server);
     assert!(!names(&cluster, leader).is_empty());
     cluster.nodes[others[0]].start();
     write.join().expect("the writer's thread").expect("the write is done once a standby is there");

@@ -1,12 +1,6 @@
 //! Agents with a watchdog device, which says in words what it is told and restarts no machine.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use crate::faults::BOUND;
@@ -14,36 +8,14 @@ use crate::support::cluster::{Cluster, Plan, START_BOUND};
 use crate::support::machine::give_away;
 use crate::support::node::Node;
 use crate::support::wait::wait_until;
+use crate::support::watchdog_device::Device;
 
-struct Device {
-    reader: File,
-    said: String,
-}
-
-impl Device {
-    /// Of a node, which is told to use it.
-    fn of(node: &mut Node) -> Device {
-        let path: PathBuf = node.dir.join("watchdog");
-        nix::unistd::mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
-        give_away(&path);
-        let mut options = File::options();
-        let reader = options.read(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        node.set("/watchdog", settings(&path.to_string_lossy()));
-        Device { reader: reader.expect("a pipe of our own"), said: String::new() }
-    }
-
-    /// All it was told so far.
-    fn said(&mut self) -> &str {
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = self.reader.read(&mut buffer) {
-            self.said.push_str(&String::from_utf8_lossy(&buffer[..length]));
-        }
-        &self.said
-    }
-
-    fn signs(&mut self) -> usize {
-        self.said().matches("alive").count()
-    }
+/// The device of a node, which is told to use it.
+fn device_of(node: &mut Node) -> Device {
+    let device = Device::new(&node.dir);
+    give_away(&device.path);
+    node.set("/watchdog", settings(&device.path.to_string_lossy()));
+    device
 }
 
 /// Half of the ttl is its timeout.
@@ -58,7 +30,7 @@ fn shows_it_armed(node: &Node) -> Option<bool> {
 #[test]
 fn a_leader_keeps_it_quiet_and_one_that_is_stopped_does_not() {
     let mut cluster = Cluster::prepare(Plan { ttl: 4, ..Plan::default() });
-    let mut devices: Vec<Device> = cluster.nodes.iter_mut().map(Device::of).collect();
+    let mut devices: Vec<Device> = cluster.nodes.iter_mut().map(device_of).collect();
     cluster.nodes.iter_mut().for_each(Node::start);
     let leader = cluster.wait_until_whole(START_BOUND);
     wait_until("signs of life", BOUND, || devices[leader].signs() > 3);
@@ -70,7 +42,7 @@ fn a_leader_keeps_it_quiet_and_one_that_is_stopped_does_not() {
     }
     cluster.nodes[leader].signal(Signal::SIGSTOP);
     let next = cluster.wait_for_another_leader(leader, BOUND);
-    wait_until("it is disarmed: nothing is left", BOUND, || devices[leader].said().ends_with('V'));
+    wait_until("it is disarmed: nothing is left", BOUND, || devices[leader].is_disarmed());
     wait_until("the next leader's is kept quiet", BOUND, || devices[next].signs() > 3);
     let before = devices[leader].signs();
     cluster.nodes[leader].signal(Signal::SIGCONT);
@@ -81,7 +53,7 @@ fn a_leader_keeps_it_quiet_and_one_that_is_stopped_does_not() {
 #[test]
 fn where_it_is_required_and_not_there_a_node_does_not_lead() {
     let mut cluster = Cluster::prepare(Plan { nodes: 2, ttl: 4, ..Plan::default() });
-    let mut device = Device::of(&mut cluster.nodes[0]);
+    let mut device = device_of(&mut cluster.nodes[0]);
     cluster.nodes[1].set("/watchdog", settings("/no/such/device"));
     cluster.nodes.iter_mut().for_each(Node::start);
     assert_eq!(cluster.wait_until_whole(START_BOUND), 0);
@@ -90,7 +62,7 @@ fn where_it_is_required_and_not_there_a_node_does_not_lead() {
     let shown = cluster.nodes[1].get("/patroni").expect("an answer").json();
     assert_eq!(shown["watchdog_failed"], true, "{shown}");
     assert!(!cluster.nodes[1].is_primary());
-    assert!(device.signs() > 0 && !device.said().ends_with('V'), "its guardian is gone: it acts");
+    assert!(device.signs() > 0 && !device.is_disarmed(), "its guardian is gone: it acts");
     cluster.nodes[0].start();
     assert_eq!(cluster.wait_until_whole(BOUND), 0);
 }

@@ -1,10 +1,7 @@
 //! The watchdog device below the guardian, with one that says in words what it is told.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,45 +9,12 @@ use nix::unistd::Pid;
 use pgbaton::fence::{BoottimeClock, LogReader, Watched, pid_behind};
 use pgbaton::values::{Clock, Strength, Watchdog, WatchdogDriver};
 
+use super::watchdog_device::Device;
 use super::{BOUND, STUBBORN, Site, command_line, has_ended, strengths, wait_until, working_in};
 
-/// A watchdog device that says in words what it is told, and no machine is restarted by.
-struct Device {
-    path: PathBuf,
-    reader: File,
-    said: String,
-}
-
-impl Device {
-    fn new(folder: &Path) -> Device {
-        let path = folder.join("watchdog");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let mut options = OpenOptions::new();
-        let reader = options.read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
-        Device { path, reader, said: String::new() }
-    }
-
-    fn watchdog(&self, seconds: u16) -> Option<Watchdog> {
-        let (device, driver) = (self.path.clone(), WatchdogDriver::Testing);
-        Some(Watchdog { device, driver, seconds, is_required: true })
-    }
-
-    /// All it was told so far.
-    fn said(&mut self) -> &str {
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = self.reader.read(&mut buffer) {
-            self.said.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
-        }
-        &self.said
-    }
-
-    fn signs(&mut self) -> usize {
-        self.said().matches("alive").count()
-    }
-
-    fn is_disarmed(&mut self) -> bool {
-        self.said().ends_with('V')
-    }
+fn watchdog(device: &Device, seconds: u16) -> Option<Watchdog> {
+    let (device, driver) = (device.path.clone(), WatchdogDriver::Testing);
+    Some(Watchdog { device, driver, seconds, is_required: true })
 }
 
 #[test]
@@ -58,7 +22,7 @@ fn a_watchdog_is_kept_quiet_while_the_deadline_moves_and_disarmed_when_nothing_i
     for strength in strengths() {
         let mut site = Site::new(strength);
         let mut device = Device::new(site.folder.path());
-        site.guardian.want_watchdog(device.watchdog(2));
+        site.guardian.want_watchdog(watchdog(&device, 2));
         assert_eq!(site.guardian.watchdog_trouble(), None);
         site.guardian.arm_watchdog().unwrap();
         assert!(device.said().starts_with("timeout 2\n"), "{:?}", device.said());
@@ -91,7 +55,7 @@ fn a_stuck_agent_gets_no_sign_of_life_shown_for_it() {
     for strength in strengths() {
         let mut site = Site::new(strength);
         let mut device = Device::new(site.folder.path());
-        site.guardian.want_watchdog(device.watchdog(1));
+        site.guardian.want_watchdog(watchdog(&device, 1));
         site.guardian.arm_watchdog().unwrap();
         let deadline = site.arm(Duration::from_millis(2500));
         let server = site.run(STUBBORN);
@@ -124,7 +88,7 @@ fn a_guardian_that_dies_leaves_the_watchdog_armed_and_the_next_one_goes_on() {
     for strength in strengths() {
         let mut site = Site::new(strength);
         let mut device = Device::new(site.folder.path());
-        site.guardian.want_watchdog(device.watchdog(2));
+        site.guardian.want_watchdog(watchdog(&device, 2));
         site.guardian.arm_watchdog().unwrap();
         site.arm(Duration::from_secs(60));
         site.run("echo up >&2; sleep 600");
@@ -169,7 +133,7 @@ fn what_is_no_watchdog_is_refused_and_says_why() {
 fn a_guardian_that_leaves_disarms_the_watchdog() {
     let site = Site::new(Strength::Subreaper);
     let mut device = Device::new(site.folder.path());
-    site.guardian.want_watchdog(device.watchdog(20));
+    site.guardian.want_watchdog(watchdog(&device, 20));
     site.guardian.arm_watchdog().unwrap();
     site.guardian.leave();
     wait_until("its end", || device.is_disarmed());

@@ -22,3 +22,4 @@ pub mod store;
 pub mod volume;
 pub mod wait;
 pub mod wall_clock;
+pub mod watchdog_device;
